@@ -1,0 +1,1 @@
+"""What runs: one package a stage, and what the stages share."""

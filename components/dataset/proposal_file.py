@@ -1,0 +1,114 @@
+"""Proposals on disk: one row an image, keyed by image id. See docs/proposals.md.
+
+An uncompressed Arrow IPC file, read through a memory map: ``image_id`` int64, ``boxes``
+list<fixed_size_list<f32, 4>> as x1 y1 x2 y2 in the original image's pixels, best first, and
+``scores`` list<f32>. The schema's metadata holds ``checkpoint`` and ``data``: the digests of the
+network and of the data set that made them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from components.dataset.index import BOXES
+from components.errors import InputError
+
+SCHEMA = pa.schema([("image_id", pa.int64()), ("boxes", BOXES), ("scores", pa.list_(pa.float32()))])
+IMAGES_PER_RECORD_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ImageProposals:
+    """Proposals of one image: boxes (N, 4) float32 in original pixels, scores (N,), best first."""
+
+    image_id: int
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
+class ProposalFile:
+    """Proposals read from a memory map, by image id."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            InputError: it is no proposals file.
+        """
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            self._columns = {name: table[name] for name in SCHEMA.names}
+        except (pa.ArrowInvalid, KeyError) as error:
+            raise InputError(f"{path}: not a proposals file ({error})") from None
+        if not table.schema.equals(SCHEMA):
+            raise InputError(f"{path}: the columns must be {SCHEMA}, not {table.schema}")
+        metadata = table.schema.metadata or {}
+        self.path = path
+        self.checkpoint = metadata.get(b"checkpoint", b"").decode()
+        self.data = metadata.get(b"data", b"").decode()
+        ids = self._columns["image_id"].to_pylist()
+        self._row = {image_id: row for row, image_id in enumerate(ids)}
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self._row)
+
+    def image(self, image_id: int) -> ImageProposals:
+        """The proposals of one image, zero-copy.
+
+        Raises:
+            InputError: the file has none for this image.
+        """
+        if image_id not in self._row:
+            raise InputError(f"{self.path}: no proposals for image {image_id}; generate them again")
+        row = self._row[image_id]
+        boxes = self._columns["boxes"][row].values.flatten().to_numpy().reshape(-1, 4)
+        return ImageProposals(image_id, boxes, self._columns["scores"][row].values.to_numpy())
+
+    def check(self, data_digest: str, checkpoint_digest: str | None = None) -> None:
+        """Refuse proposals of another data set or network; absent digests are not compared.
+
+        Raises:
+            InputError: naming both digests.
+        """
+        for name, own, wanted in (
+            ("data set", self.data, data_digest),
+            ("checkpoint", self.checkpoint, checkpoint_digest),
+        ):
+            if own and wanted and own != wanted:
+                raise InputError(
+                    f"{self.path}: made with {name} {own[:12]}, but this is {name} {wanted[:12]}; "
+                    "run generate_proposals again"
+                )
+
+
+def write_proposals(
+    path: Path, proposals: Iterable[ImageProposals], *, checkpoint: str, data: str
+) -> None:
+    """Write proposals image by image; nothing more than one record batch is held."""
+    schema = SCHEMA.with_metadata({"checkpoint": checkpoint, "data": data})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        rows: list[ImageProposals] = []
+        for image in proposals:
+            rows.append(image)
+            if len(rows) == IMAGES_PER_RECORD_BATCH:
+                writer.write_batch(_record_batch(rows, schema))
+                rows = []
+        if rows:
+            writer.write_batch(_record_batch(rows, schema))
+
+
+def _record_batch(rows: list[ImageProposals], schema: pa.Schema) -> pa.RecordBatch:
+    offsets = np.cumsum([0] + [len(row.scores) for row in rows]).astype(np.int32)
+    coordinates = np.concatenate([row.boxes.reshape(-1) for row in rows]).astype(np.float32)
+    scores = np.concatenate([row.scores for row in rows]).astype(np.float32)
+    boxes = pa.FixedSizeListArray.from_arrays(pa.array(coordinates), 4)
+    columns = [
+        pa.array([row.image_id for row in rows], pa.int64()),
+        pa.ListArray.from_arrays(pa.array(offsets), boxes),
+        pa.ListArray.from_arrays(pa.array(offsets), pa.array(scores)),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,0 +1,142 @@
+"""The stage's work: run both networks, measure, draw, write."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.average_precision import Evaluation, score_detections
+from components.checkpoint import load_network, read_checkpoint
+from components.dataset.index import Index, read_index
+from components.errors import InputError
+from components.evaluate import Evaluate
+from components.evaluate.curves import write_curves
+from components.evaluate.pictures import write_pictures
+from components.evaluate.proposal_recall import ProposalRecall, measure_recall
+from components.evaluate.ranking import best_median_worst, match
+from components.evaluate.report import Report, write_report
+from components.inference import ImageDetections, detect_split, propose_split
+from components.metrics import write_metrics
+from components.tracking import Run
+from components.training.steps import check_classes
+from models.faster_rcnn import FasterRCNN
+
+
+def run(stage: Evaluate, run: Run) -> None:
+    """Evaluate the shared and the unshared network and write the stage's outputs.
+
+    Raises:
+        InputError: a checkpoint of other classes or parts than needed, or a split without objects.
+    """
+    index = read_index(stage.index)
+    shared = load_part(stage.detector, "detector", index)
+    unshared_rpn = load_part(stage.unshared_rpn, "rpn", index)
+    unshared = load_part(stage.unshared_detector, "detector", index)
+    found = detect(stage, index, shared, None)
+    shared_scores = score_detections(index, stage.split, found)
+    unshared_found = detect(stage, index, unshared, unshared_rpn)
+    unshared_scores = score_detections(index, stage.split, unshared_found)
+    recall = compare_recall(stage, index, step1=unshared_rpn, step3=shared)
+    metrics = all_metrics(shared_scores, unshared_scores, recall)
+    write_metrics(stage.metrics, rounded(metrics))
+    write_curves(stage.curves, {"shared": shared_scores, "unshared": unshared_scores}, recall)
+    write_detections(stage.detections, found)
+    show(stage, index, found, shared_scores, unshared_scores, recall)
+
+
+def load_part(path: Path, part: str, index: Index) -> FasterRCNN:
+    """A checkpoint's network.
+
+    Raises:
+        InputError: it lacks the part, ``rpn`` or ``detector``, that it is evaluated for, or was
+            trained on other classes than the index has.
+    """
+    check_classes(read_checkpoint(path), index)
+    network = load_network(path)
+    if getattr(network, part) is None:
+        raise InputError(f"{path}: a checkpoint without {part}; were two checkpoints swapped?")
+    return network
+
+
+def detect(
+    stage: Evaluate, index: Index, detector: FasterRCNN, rpn: FasterRCNN | None
+) -> list[ImageDetections]:
+    """Detections of the stage's split, with the proposals of the detector itself or of `rpn`."""
+    return detect_split(
+        detector,
+        stage.data,
+        index,
+        stage.split,
+        rpn=rpn,
+        proposals=stage.proposals,
+        detection=stage.detection,
+        batch_size=stage.batch_size,
+        description="detect, unshared" if rpn else "detect, shared",
+    )
+
+
+def compare_recall(stage: Evaluate, index: Index, **rpns: FasterRCNN) -> ProposalRecall:
+    """Recall of the proposals of each RPN, by its name."""
+    proposals = {
+        name: propose_split(
+            network,
+            stage.data,
+            index,
+            stage.split,
+            proposals=stage.proposals,
+            batch_size=stage.batch_size,
+            description=f"propose, {name}",
+        )
+        for name, network in rpns.items()
+    }
+    images = [index.image(row) for row in index.rows(stage.split)]
+    return measure_recall(images, proposals, stage.proposals.post_nms)
+
+
+def all_metrics(shared: Evaluation, unshared: Evaluation, recall: ProposalRecall) -> dict[str, Any]:
+    """What metrics.json holds."""
+    return {
+        "shared": shared.metrics(),
+        "unshared": unshared.metrics(),
+        "recall": recall.metrics(),
+    }
+
+
+def show(
+    stage: Evaluate,
+    index: Index,
+    found: Sequence[ImageDetections],
+    shared: Evaluation,
+    unshared: Evaluation,
+    recall: ProposalRecall,
+) -> None:
+    """Draw the pictures and write the report."""
+    images = [index.image(row) for row in index.rows(stage.split)]
+    by_id = {detections.image_id: detections for detections in found}
+    matched = [match(image, by_id[image.image_id]) for image in images]
+    ranked = best_median_worst(matched, stage.pictures_each)
+    pictures = write_pictures(stage.pictures, stage.data, ranked, index.classes)
+    report = Report(stage.split, index, images, shared, unshared, recall, ranked, pictures)
+    write_report(stage.report, report)
+
+
+def write_detections(path: Path, found: Sequence[ImageDetections]) -> None:
+    """Write detections as COCO results, one a line; ``category_id`` is the label 1..C."""
+    lines = [
+        json.dumps(
+            {
+                "image_id": image.image_id,
+                "category_id": int(label),
+                "bbox": [round(float(v), 3) for v in (*box[:2], *(box[2:] - box[:2]))],
+                "score": round(float(score), 6),
+            }
+        )
+        for image in found
+        for box, label, score in zip(image.boxes, image.labels, image.scores, strict=True)
+    ]
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+
+
+def rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """The same nested dictionary with its numbers rounded to six decimals."""
+    return {k: rounded(v) if isinstance(v, dict) else round(v, 6) for k, v in values.items()}

@@ -1,0 +1,56 @@
+"""Export, strip, annotate, write."""
+
+from math import prod
+from pathlib import Path
+
+import onnx
+
+from components.checkpoint import load_network, read_checkpoint
+from components.digest import file_digest
+from components.errors import InputError
+from components.export_onnx import ExportOnnx
+from components.export_onnx.graph import OPSET, export_graph
+from components.metrics import write_metrics
+from components.onnx_metadata import OnnxMetadata
+from components.tracking import Run
+from models.faster_rcnn import FasterRCNN
+
+
+def run(stage: ExportOnnx, run: Run) -> None:
+    """Write the ONNX file and its figures."""
+    network = load_network(stage.detector)
+    check_complete(network, stage.detector)
+    model = export_graph(network, stage.proposals, stage.detection, stage.input_type)
+    metadata = OnnxMetadata(
+        classes=network.architecture.classes,
+        resize=network.architecture.input,
+        proposals=stage.proposals,
+        detection=stage.detection,
+        upstream=read_checkpoint(stage.detector).upstream
+        | {"detector": file_digest(stage.detector)},
+    )
+    onnx.helper.set_model_props(model, metadata.to_strings())
+    onnx.checker.check_model(model, full_check=True)
+    stage.model.write_bytes(model.SerializeToString(deterministic=True))
+    write_metrics(stage.metrics, figures(model, stage.model))
+
+
+def check_complete(network: FasterRCNN, path: Path) -> None:
+    """Refuse a checkpoint without RPN or detector.
+
+    Raises:
+        InputError: naming the part.
+    """
+    for part, name in ((network.rpn, "RPN"), (network.detector, "detector")):
+        if part is None:
+            raise InputError(f"{path}: this checkpoint has no {name}; give that of step 4")
+
+
+def figures(model: onnx.ModelProto, path: Path) -> dict[str, int]:
+    """Size in bytes, nodes, weights and opset of a model."""
+    return {
+        "bytes": path.stat().st_size,
+        "nodes": len(model.graph.node),
+        "parameters": sum(prod(t.dims) for t in model.graph.initializer),
+        "opset": OPSET,
+    }

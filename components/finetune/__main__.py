@@ -1,0 +1,3 @@
+from components.contract import main
+
+main("finetune")

@@ -1,0 +1,147 @@
+"""Run finetune."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from components.checkpoint import Checkpoint, load_part, read_checkpoint
+from components.contract import UNFINISHED
+from components.dataset.batches import Batch, TrainingSet
+from components.dataset.features import FeatureCache, cached_features, features_size
+from components.dataset.index import Index, read_index
+from components.dataset.proposal_file import ProposalFile
+from components.digest import file_digest, value_digest
+from components.errors import InputError
+from components.finetune import Finetune
+from components.tracking import Run
+from components.training.loop import Losses
+from components.training.steps import (
+    check_classes,
+    shared_features,
+    train_stage,
+    write_training,
+)
+from models.faster_rcnn import FasterRCNN
+
+
+def run(stage: Finetune, run: Run) -> None:
+    """Train one part on fixed shared convs."""
+    index = read_index(stage.index)
+    rpn, detector = read_checkpoint(stage.rpn), read_checkpoint(stage.detector)
+    for checkpoint in (rpn, detector):
+        check_classes(checkpoint, index)
+    proposals = open_proposals(stage, index)
+    network = build_network(stage, rpn, detector)
+    network.shared.requires_grad_(False)
+    upstream = {
+        "data": index.digest,
+        "rpn": file_digest(stage.rpn),
+        "detector": file_digest(stage.detector),
+    }
+    if stage.proposals:
+        upstream["proposals"] = file_digest(stage.proposals)
+    features = open_features(stage, network, index, upstream)
+    dataset = TrainingSet(stage.data, index, network.architecture.input, proposals, features)
+    part, losses = PARTS[stage.part](stage, network)
+    description = {"rpn": "3 fine-tune RPN", "detector": "4 fine-tune detector"}[stage.part]
+    curve = train_stage(stage, run, network, [part], losses, dataset, upstream, description)
+    write_training(stage, stage.network, network, curve, upstream)
+
+
+def open_proposals(stage: Finetune, index: Index) -> ProposalFile | None:
+    """The proposals for part detector, checked to be this RPN's on this data."""
+    if stage.part == "rpn" or stage.proposals is None:
+        return None
+    proposals = ProposalFile(stage.proposals)
+    proposals.check(index.digest, file_digest(stage.rpn))
+    return proposals
+
+
+def build_network(stage: Finetune, rpn: Checkpoint, detector: Checkpoint) -> FasterRCNN:
+    """The network with both parts: the detector's convs, each part kept or new.
+
+    Raises:
+        InputError: a checkpoint lacks its part; or part detector is asked for an RPN that was
+            trained on other convs than the detector's.
+    """
+    if rpn.architecture.anchors is None:
+        raise InputError(f"{rpn.path}: has no RPN; give train_rpn's or finetune's checkpoint")
+    if detector.architecture.roi is None:
+        raise InputError(f"{detector.path}: has no detector; give train_detector's checkpoint")
+    torch.manual_seed(stage.solver.seed)
+    network = FasterRCNN(replace(detector.architecture, anchors=rpn.architecture.anchors))
+    load_part(detector, network, "shared")
+    if stage.part == "detector":
+        check_shared(network, rpn)
+    random = stage.init == "random" or (stage.init == "paper" and stage.part == "rpn")
+    if not (random and stage.part == "rpn"):
+        load_part(rpn, network, "rpn")
+    if not (random and stage.part == "detector"):
+        load_part(detector, network, "detector")
+    return network
+
+
+def check_shared(network: FasterRCNN, rpn: Checkpoint) -> None:
+    """Refuse an RPN whose convs are not the network's shared ones.
+
+    Raises:
+        InputError: naming the checkpoint and the first tensor that differs.
+    """
+    other = FasterRCNN(rpn.architecture)
+    load_part(rpn, other, "shared")
+    for name, tensor in network.shared.state_dict().items():
+        if not torch.equal(tensor, other.shared.state_dict()[name]):
+            raise InputError(
+                f"{rpn.path}: its convs are not the detector's ('{name}' differs); fine-tune the "
+                "RPN on this detector first"
+            )
+
+
+def open_features(
+    stage: Finetune, network: FasterRCNN, index: Index, upstream: dict[str, str]
+) -> FeatureCache | None:
+    """The frozen features, if there is room for them."""
+    need = features_size(network, index, "train", stage.solver.flip) / 1e9
+    if need > stage.feature_cache_gb:
+        print(
+            f"frozen features would take {need:.1f} GB, over finetune's feature_cache_gb "
+            f"{stage.feature_cache_gb:g}: the convs run in every iteration"
+        )
+        return None
+    print(f"frozen features take {need:.2f} GB under {stage.scratch / UNFINISHED}")
+    key = value_digest([upstream, stage.solver.flip])
+    folder = stage.scratch / UNFINISHED / "features"
+    return cached_features(folder, key, network, stage.data, index, "train", stage.solver.flip)
+
+
+def rpn_part(stage: Finetune, network: FasterRCNN) -> tuple[torch.nn.Module, Losses]:
+    """Step 3: the RPN and its losses."""
+    rpn = network.require_rpn()
+
+    def losses(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        features = shared_features(network, batch)
+        return rpn.losses(features, batch.sizes, batch.boxes, stage.rpn_targets, generator)
+
+    return rpn, losses
+
+
+def detector_part(stage: Finetune, network: FasterRCNN) -> tuple[torch.nn.Module, Losses]:
+    """Step 4: the detector and its losses."""
+    detector = network.require_detector()
+
+    def losses(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        features = shared_features(network, batch)
+        truth = (batch.boxes, batch.labels)
+        return detector.losses(
+            features, batch.proposals, batch.valid, *truth, stage.roi_targets, generator
+        )
+
+    return detector, losses
+
+
+PARTS: dict[str, Callable[[Finetune, FasterRCNN], tuple[torch.nn.Module, Losses]]] = {
+    "rpn": rpn_part,
+    "detector": detector_part,
+}

@@ -1,0 +1,61 @@
+"""Run generate_proposals."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from components.checkpoint import load_network, read_checkpoint
+from components.dataset.index import Index, read_index
+from components.dataset.proposal_file import ImageProposals, ProposalFile, write_proposals
+from components.digest import file_digest
+from components.errors import InputError
+from components.generate_proposals import GenerateProposals
+from components.inference import propose_split
+from components.metrics import write_curve, write_metrics
+from components.recall import COUNTS, IOUS, recall_table
+from components.tracking import Run
+from components.training.steps import check_classes
+
+
+def run(stage: GenerateProposals, run: Run) -> None:
+    """Write proposals of a split and their recall."""
+    index = read_index(stage.index)
+    check_classes(read_checkpoint(stage.rpn), index)
+    network = load_network(stage.rpn)
+    if network.rpn is None:
+        raise InputError(f"{stage.rpn}: has no RPN; give train_rpn's or finetune's checkpoint")
+    found: Iterator[ImageProposals] = propose_split(
+        network,
+        stage.data,
+        index,
+        stage.split,
+        proposals=stage.limits,
+        batch_size=stage.batch_size,
+        description="proposals",
+    )
+    write_proposals(
+        stage.proposals, found, checkpoint=file_digest(stage.rpn), data=index.digest
+    )
+    written = ProposalFile(stage.proposals)
+    images = [index.image(row) for row in index.rows(stage.split)]
+    table = recall_table(
+        [image.boxes[~image.crowd] for image in images],
+        [written.image(image.image_id).boxes for image in images],
+    )
+    write_recall(stage, table, len(images))
+
+
+def write_recall(stage: GenerateProposals, table: np.ndarray, images: int) -> None:
+    """Recall (counts, IoUs) as metrics and as a curve."""
+    metrics: dict[str, float] = {"images": images}
+    rows = []
+    for count, recalls in zip(COUNTS, table.tolist(), strict=True):
+        metrics[f"average_recall_{count}"] = sum(recalls) / len(recalls)
+        metrics[f"recall_{count}_iou50"] = recalls[IOUS.index(0.5)]
+        metrics[f"recall_{count}_iou70"] = recalls[IOUS.index(0.7)]
+        rows += [
+            {"proposals": count, "iou": iou, "recall": recall}
+            for iou, recall in zip(IOUS, recalls, strict=True)
+        ]
+    write_metrics(stage.metrics, metrics)
+    write_curve(stage.recall, rows)

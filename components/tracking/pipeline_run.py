@@ -1,0 +1,73 @@
+"""Which pipeline run a stage belongs to, and the code it runs.
+
+Every stage of one pipeline run finds the same key without being told, so that they meet under
+one parent in MLflow.
+"""
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
+
+
+def pipeline_run() -> str | None:
+    """The key of the pipeline run: ``FOURSTEP_PIPELINE_RUN``, or DVC's process, or none.
+
+    DVC gives its stages no run id. But it sets ``DVC_STAGE`` for them and not for itself, so
+    the nearest ancestor without it is the `dvc repro` that started this stage.
+    """
+    if key := os.environ.get("FOURSTEP_PIPELINE_RUN"):
+        return key
+    if "DVC_STAGE" not in os.environ:
+        return None
+    import psutil
+
+    try:
+        for process in psutil.Process().parents():
+            if "DVC_STAGE" not in process.environ():
+                return f"dvc-{socket.gethostname()}-{process.pid}-{birth(process)}"
+    except psutil.Error:  # an ancestor of another user, or one that just ended
+        pass
+    return None
+
+
+def birth(process: "psutil.Process") -> str:
+    """When a process started, as a string that stays the same.
+
+    In ticks since the machine's start where there is /proc: the time of day moves when a
+    sleeping laptop wakes up, in the middle of a run.
+    """
+    stat = Path(f"/proc/{process.pid}/stat")
+    if stat.exists():
+        return stat.read_text().rpartition(")")[2].split()[19]
+    return str(process.create_time())
+
+
+def engine() -> str:
+    """What runs the pipeline: dvc, kubeflow or none."""
+    if "DVC_STAGE" in os.environ:
+        return "dvc"
+    return "kubeflow" if "KUBERNETES_SERVICE_HOST" in os.environ else "none"
+
+
+def git_tags() -> dict[str, str]:
+    """The commit, and whether the work tree differs from it; empty outside of a repository."""
+    commit = git("rev-parse", "--verify", "--quiet", "HEAD")
+    if not commit:
+        return {}
+    # DVC writes dvc.lock while the pipeline runs: that is no change of the code.
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+    return {"mlflow.source.git.commit": commit, "fourstep.git_dirty": str(bool(changes)).lower()}
+
+
+def git(*arguments: str) -> str:
+    """The output of a git command; empty if it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,46 @@
+"""Step 2: train the Fast R-CNN detector."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from components.contract import Input, Output, Resources, Scratch
+from components.training.parameters import SolverParameters
+from models.parameters import RoIHeadParameters, RoITargetParameters
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainDetector:
+    """Step 2: train Fast R-CNN on step 1's proposals, from the initial classifier again.
+
+    The convs are not step 1's: no convs are shared yet (Faster R-CNN, 3.2, second step). With
+    a proposals file from anywhere else this is Fast R-CNN proper (docs/proposals.md).
+    """
+
+    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=1)
+
+    data: Annotated[Path, Input("Dataset")]
+    """Data set folder, in COCO or Pascal VOC layout."""
+    index: Annotated[Path, Input("Dataset")]
+    """Index of the data set, from validate_data."""
+    backbone: Annotated[Path, Input("Model")]
+    """Initial convs and per-RoI head, from init_backbone."""
+    proposals: Annotated[Path, Input("Dataset")]
+    """Proposals of the training split."""
+    detector: Annotated[Path, Output("Model")]
+    """Checkpoint of the detector and its convs."""
+    metrics: Annotated[Path, Output("Metrics")]
+    """Last losses; means and deviations of the box targets."""
+    curve: Annotated[Path, Output("Plot")]
+    """Loss curve, CSV."""
+    scratch: Annotated[Path, Scratch()]
+    """Folder of resumable state."""
+
+    roi: RoIHeadParameters = field(default_factory=RoIHeadParameters)
+    targets: RoITargetParameters = field(default_factory=RoITargetParameters)
+    target_statistics: Literal["computed", "fixed"] = "computed"
+    """Mean and deviation that normalise box targets: of this training split's foreground
+    proposals (Fast R-CNN, 2.3), or py-faster-rcnn's fixed 0 and 0.1 0.1 0.2 0.2."""
+    solver: SolverParameters = field(
+        default_factory=lambda: SolverParameters(iterations=40000, lr_drops=(30000,))
+    )

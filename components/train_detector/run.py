@@ -1,0 +1,65 @@
+"""Run train_detector."""
+
+from dataclasses import replace
+
+import torch
+
+from components.checkpoint import load_part, read_checkpoint
+from components.dataset.batches import Batch, TrainingSet
+from components.dataset.index import read_index
+from components.dataset.proposal_file import ProposalFile
+from components.digest import file_digest
+from components.tracking import Run
+from components.train_detector import TrainDetector
+from components.train_detector.target_statistics import box_target_statistics
+from components.training.steps import (
+    check_classes,
+    freeze_fixed,
+    shared_features,
+    train_stage,
+    write_training,
+)
+from models.faster_rcnn import FasterRCNN
+
+
+def run(stage: TrainDetector, run: Run) -> None:
+    """Train the detector and its own convs from the initial ones, on given proposals."""
+    index = read_index(stage.index)
+    initial = read_checkpoint(stage.backbone)
+    check_classes(initial, index)
+    proposals = ProposalFile(stage.proposals)
+    proposals.check(index.digest)
+    torch.manual_seed(stage.solver.seed)
+    network = FasterRCNN(replace(initial.architecture, roi=stage.roi))
+    load_part(initial, network, "shared")
+    load_part(initial, network, "detector.head")
+    freeze_fixed(network)
+    detector = network.require_detector()
+    if stage.target_statistics == "computed":
+        mean, std = box_target_statistics(index, proposals, stage.targets.foreground_iou)
+        detector.target_mean.copy_(mean)
+        detector.target_std.copy_(std)
+
+    def losses(batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        features = shared_features(network, batch)
+        truth = (batch.boxes, batch.labels)
+        return detector.losses(
+            features, batch.proposals, batch.valid, *truth, stage.targets, generator
+        )
+
+    dataset = TrainingSet(stage.data, index, initial.architecture.input, proposals)
+    upstream = {
+        "data": index.digest,
+        "backbone": file_digest(stage.backbone),
+        "proposals": file_digest(stage.proposals),
+    }
+    trained = [network.shared, detector]
+    curve = train_stage(
+        stage, run, network, trained, losses, dataset, upstream, "2 train detector"
+    )
+    statistics = {
+        f"target_{name}_{axis}": value
+        for name, values in (("mean", detector.target_mean), ("std", detector.target_std))
+        for axis, value in zip(("x", "y", "w", "h"), values.tolist(), strict=True)
+    }
+    write_training(stage, stage.detector, network, curve, upstream, statistics)

@@ -1,0 +1,42 @@
+"""Run train_rpn."""
+
+from dataclasses import replace
+
+import torch
+
+from components.checkpoint import load_part, read_checkpoint
+from components.dataset.batches import Batch, TrainingSet
+from components.dataset.index import read_index
+from components.digest import file_digest
+from components.tracking import Run
+from components.train_rpn import TrainRpn
+from components.training.steps import (
+    check_classes,
+    freeze_fixed,
+    shared_features,
+    train_stage,
+    write_training,
+)
+from models.faster_rcnn import FasterRCNN
+
+
+def run(stage: TrainRpn, run: Run) -> None:
+    """Train the RPN and its convs from the initial ones."""
+    index = read_index(stage.index)
+    initial = read_checkpoint(stage.backbone)
+    check_classes(initial, index)
+    torch.manual_seed(stage.solver.seed)
+    network = FasterRCNN(replace(initial.architecture, anchors=stage.anchors))
+    load_part(initial, network, "shared")
+    freeze_fixed(network)
+    rpn = network.require_rpn()
+
+    def losses(batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        features = shared_features(network, batch)
+        return rpn.losses(features, batch.sizes, batch.boxes, stage.targets, generator)
+
+    dataset = TrainingSet(stage.data, index, initial.architecture.input)
+    upstream = {"data": index.digest, "backbone": file_digest(stage.backbone)}
+    trained = [network.shared, rpn]
+    curve = train_stage(stage, run, network, trained, losses, dataset, upstream, "1 train RPN")
+    write_training(stage, stage.rpn, network, curve, upstream)

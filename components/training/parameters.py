@@ -1,0 +1,46 @@
+"""Parameters of the training loop. Free of torch, so that a command line shows them at once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from models.checks import check_at_least, check_positive
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SolverParameters:
+    """The optimizer and its schedule; the defaults are the papers' (Fast R-CNN, 2.3)."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum (the papers'), or AdamW (Loshchilov & Hutter 2019) for short trainings."""
+    lr: float = 0.001
+    """Initial learning rate of weights; biases take twice this."""
+    iterations: int = 80000
+    """Mini-batches to train on (VOC07: 80000 for the RPN, 40000 for the detector)."""
+    lr_drops: tuple[int, ...] = (60000,)
+    """Iterations after which the learning rate is divided by 10 (VOC07: 60000 and 30000)."""
+    warmup_iterations: int = 0
+    """Iterations over which the learning rate grows linearly from 0 (the papers: none)."""
+    momentum: float = 0.9
+    """Of SGD."""
+    weight_decay: float = 0.0005
+    """Of weights; biases have none."""
+    images_per_batch: int = 2
+    """N, images a mini-batch (Faster R-CNN trains the RPN with 1, Fast R-CNN with 2)."""
+    flip: bool = True
+    """Mirror each image with probability 0.5: the papers' only augmentation."""
+    seed: int = 1
+    """Of initialisation, order, mirroring and sampling."""
+    workers: int = 1
+    """Processes that decode images; the result does not depend on them."""
+    log_every: int = 20
+    """Iterations between two lines of the loss curve; losses are checked at each."""
+    checkpoint_every: int = 500
+    """Iterations between two resumable checkpoints in the scratch folder."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, "lr", "iterations", "images_per_batch", "log_every")
+        check_positive(self, "lr_drops", "checkpoint_every")
+        for name in ("warmup_iterations", "momentum", "weight_decay", "seed", "workers"):
+            check_at_least(self, name, 0)
+        if self.momentum >= 1:
+            raise ValueError(f"momentum: {self.momentum} is not allowed, it must be below 1")

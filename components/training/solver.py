@@ -1,0 +1,38 @@
+"""The optimizer as the papers set it: biases learn twice as fast and do not decay."""
+
+import torch
+from torch import nn
+
+from components.training.parameters import SolverParameters
+
+BIAS_LR_FACTOR = 2.0
+LR_DROP_FACTOR = 0.1
+
+
+def build_optimizer(modules: list[nn.Module], solver: SolverParameters) -> torch.optim.Optimizer:
+    """SGD or AdamW over the modules' parameters that require gradients."""
+    named = [item for module in modules for item in module.named_parameters()]
+    trained = [(name, parameter) for name, parameter in named if parameter.requires_grad]
+    weights = [p for name, p in trained if not name.endswith("bias")]
+    biases = [p for name, p in trained if name.endswith("bias")]
+    groups = [
+        {"params": weights, "lr_factor": 1.0, "weight_decay": solver.weight_decay},
+        {"params": biases, "lr_factor": BIAS_LR_FACTOR, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if solver.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=solver.lr, momentum=solver.momentum, fused=True)
+    return torch.optim.AdamW(groups, lr=solver.lr, fused=True)
+
+
+def lr_at(solver: SolverParameters, iteration: int) -> float:
+    """The learning rate of an iteration (from 0): linear warm-up, then steps down."""
+    warmup = min(1.0, (iteration + 1) / max(1, solver.warmup_iterations))
+    drops = sum(iteration >= drop for drop in solver.lr_drops)
+    return solver.lr * warmup * LR_DROP_FACTOR**drops
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of all groups."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_factor"]

@@ -1,0 +1,93 @@
+"""What the four training stages have in common: open, train, write."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from components.checkpoint import Checkpoint, save_checkpoint
+from components.contract import UNFINISHED, parameters
+from components.dataset.batches import Batch, TrainingSet, training_batches
+from components.dataset.index import Index
+from components.digest import value_digest
+from components.errors import InputError
+from components.metrics import write_curve, write_metrics
+from components.tracking import Run
+from components.training.loop import Losses, train
+from components.training.resume import Curve, ResumePoint
+from models.faster_rcnn import FasterRCNN
+
+
+def check_classes(checkpoint: Checkpoint, index: Index) -> None:
+    """Refuse a checkpoint of other classes than the data's.
+
+    Raises:
+        InputError: naming both lists.
+    """
+    if checkpoint.architecture.classes != index.classes:
+        raise InputError(
+            f"{checkpoint.path}: made for classes {list(checkpoint.architecture.classes)}, but "
+            f"the data has {list(index.classes)}; train again from init_backbone"
+        )
+
+
+def freeze_fixed(network: FasterRCNN) -> None:
+    """Fix the first convs of a pretrained backbone (VGG16: conv1 and conv2)."""
+    if network.architecture.norm == "frozen":
+        for name, parameter in network.shared.named_parameters():
+            parameter.requires_grad_(not name.startswith(network.fixed))
+
+
+def shared_features(network: FasterRCNN, batch: Batch) -> Tensor:
+    """The features of a batch: as read back from the cache, or computed."""
+    return batch.images if batch.frozen else network.features(batch.images)
+
+
+def train_stage(
+    stage: Any,
+    run: Run,
+    network: FasterRCNN,
+    trained: list[nn.Module],
+    losses: Losses,
+    dataset: TrainingSet,
+    upstream: dict[str, str],
+    description: str,
+) -> Curve:
+    """Run the training loop for a stage, resumable from its scratch folder."""
+    solver = stage.solver
+    key = value_digest([parameters(stage), upstream])
+    return train(
+        network,
+        trained,
+        losses,
+        lambda first, last: training_batches(
+            dataset,
+            split="train",
+            batch_size=solver.images_per_batch,
+            first=first,
+            last=last,
+            flip=solver.flip,
+            seed=solver.seed,
+            workers=solver.workers,
+        ),
+        solver,
+        ResumePoint(stage.scratch / UNFINISHED / "resume.safetensors", key),
+        run,
+        description,
+    )
+
+
+def write_training(
+    stage: Any,
+    checkpoint: Path,
+    network: FasterRCNN,
+    curve: Curve,
+    upstream: dict[str, str],
+    metrics: dict[str, float] | None = None,
+) -> None:
+    """Write a training stage's checkpoint, loss curve and metrics."""
+    save_checkpoint(
+        checkpoint, network.state_dict(), network.architecture, parameters(stage), upstream
+    )
+    write_curve(stage.curve, curve)
+    write_metrics(stage.metrics, {**curve[-1], **(metrics or {})})

@@ -1,0 +1,5 @@
+"""The command line of the stage."""
+
+from components.contract import main
+
+main("validate_data")

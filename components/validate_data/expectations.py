@@ -1,0 +1,132 @@
+"""Checks by Great Expectations: what a check is, the expectations it is made of, running them."""
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+os.environ["GX_ANALYTICS_ENABLED"] = "false"
+
+import great_expectations as gx
+import pandas as pd
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.expectations import core as gx_core
+
+core: Any = gx_core
+"""The expectations; the package does not declare what it exports, so types end here."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule for the rows of a table.
+
+    Level ``box`` may be dropped with the box, ``data`` always stops the pipeline, ``warning``
+    never does. `columns` are those whose values an offending row is shown with.
+    """
+
+    name: str
+    table: Literal["boxes", "images", "classes", "splits"]
+    level: Literal["box", "data", "warning"]
+    expectation: Any
+    columns: tuple[str, ...]
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a check went: the number of rows it looked at, and those that offend."""
+
+    check: Check
+    checked: int
+    offending: pd.DataFrame
+
+    @property
+    def success(self) -> bool:
+        """Whether no row offends."""
+        return len(self.offending) == 0
+
+
+def unique(*columns: str) -> Any:
+    """No two rows agree in all `columns`."""
+    if len(columns) == 1:
+        return core.ExpectColumnValuesToBeUnique(column=columns[0])
+    return core.ExpectCompoundColumnsToBeUnique(column_list=list(columns))
+
+
+def one_of(column: str, *values: object) -> Any:
+    """Values are among `values`; missing ones pass."""
+    return core.ExpectColumnValuesToBeInSet(column=column, value_set=list(values))
+
+
+def present(column: str) -> Any:
+    """No value is missing."""
+    return core.ExpectColumnValuesToNotBeNull(column=column)
+
+
+def absent(column: str) -> Any:
+    """All values are missing."""
+    return core.ExpectColumnValuesToBeNull(column=column)
+
+
+def between(column: str, **limits: Any) -> Any:
+    """Values are within `limits`; missing ones pass."""
+    return core.ExpectColumnValuesToBeBetween(column=column, **limits)
+
+
+def greater(a: str, b: str) -> Any:
+    """Column `a` is greater than `b`; rows that miss one of them pass."""
+    return core.ExpectColumnPairValuesAToBeGreaterThanB(
+        column_A=a, column_B=b, ignore_row_if="either_value_is_missing"
+    )
+
+
+def equal(a: str, b: str) -> Any:
+    """Column `a` equals `b`; rows that miss one of them pass."""
+    return core.ExpectColumnPairValuesToBeEqual(
+        column_A=a, column_B=b, ignore_row_if="either_value_is_missing"
+    )
+
+
+class Validator:
+    """Runs checks in one ephemeral context of Great Expectations."""
+
+    def __init__(self) -> None:
+        """Open the context, its progress bars and analytics switched off."""
+        self.context = gx.get_context(mode="ephemeral")
+        self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        self.source = self.context.data_sources.add_pandas("tables")
+
+    def run(self, name: str, table: pd.DataFrame, checks: list[Check]) -> list[Outcome]:
+        """The outcome of each check on `table`, which must have a column `row` = 0, 1, ...
+
+        Raises:
+            RuntimeError: an expectation that could not be evaluated (an error of this program).
+        """
+        asset = self.source.add_dataframe_asset(name)
+        batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
+        for check in checks:
+            check.expectation.meta = {"check": check.name}
+        suite = gx.ExpectationSuite(name=name, expectations=[c.expectation for c in checks])
+        report = batch.validate(
+            suite,
+            result_format={
+                "result_format": "COMPLETE",
+                "unexpected_index_column_names": ["row"],
+                "include_unexpected_rows": False,
+            },
+        )
+        # Great Expectations returns the results in an order of its own.
+        found = {name_of(result): result for result in report.results}
+        return [outcome(check, table, found[check.name]) for check in checks]
+
+
+def name_of(result: Any) -> str:
+    """The name of the check that a result belongs to."""
+    return str(result.expectation_config.meta["check"])
+
+
+def outcome(check: Check, table: pd.DataFrame, result: Any) -> Outcome:
+    """A check's outcome from Great Expectations' result."""
+    if "unexpected_index_list" not in result.result and not result.success:
+        raise RuntimeError(f"check '{check.name}' could not be evaluated: {result.exception_info}")
+    rows = sorted({int(entry["row"]) for entry in result.result.get("unexpected_index_list") or []})
+    return Outcome(check, len(table), table.iloc[rows])

@@ -1,0 +1,116 @@
+"""Run the stage: read, decode, check, tell, and write the index."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from components.dataset.index import SPLITS, write_index
+from components.errors import InputError
+from components.tracking import Run
+from components.validate_data import ValidateData
+from components.validate_data.coco import read_coco
+from components.validate_data.decode import decode_all
+from components.validate_data.layout import Layout, detect
+from components.validate_data.report import write_report
+from components.validate_data.summary import as_result, failure_message, metrics, summary_lines
+from components.validate_data.tables import CORNERS, Tables, records
+from components.validate_data.validation import Validation, validate
+from components.validate_data.voc import read_voc
+
+
+def run(stage: ValidateData, run: Run) -> None:
+    """Validate the data set; on failure the report goes to the scratch folder.
+
+    Raises:
+        InputError: the data set has faults that stop the pipeline.
+    """
+    failed = {name: stage.scratch / name for name in ("result.json", "report.html")}
+    for path in failed.values():
+        path.unlink(missing_ok=True)
+    names = {"train": stage.train, "test": stage.test}
+    layout = detect(stage.data, names)
+    tables = read(stage.data, layout, names)
+    pictures = decode_all(stage.data, tables.images["file"])
+    validation = validate(
+        tables,
+        pictures,
+        layout=layout.kind,
+        on_bad_box=stage.on_bad_box,
+        min_box_px=stage.min_box_px,
+    )
+    if validation.failures:
+        stage.scratch.mkdir(parents=True, exist_ok=True)
+        publish(validation, stage.data, failed["result.json"], failed["report.html"])
+        raise InputError(failure_message(validation, failed["report.html"]))
+    publish(validation, stage.data, stage.result, stage.report)
+    write_json(stage.metrics, metrics(validation))
+    write_index(stage.index, index_rows(validation), validation.classes, layout.kind)
+    print("\n".join(summary_lines(validation)))
+    run.tags({"data_layout": layout.kind})
+
+
+def read(folder: Path, layout: Layout, names: dict[str, str]) -> Tables:
+    """The plain tables of the data set.
+
+    Raises:
+        InputError: a split without images.
+    """
+    tables = read_coco(folder, layout, names) if layout.kind == "coco" else read_voc(folder, layout)
+    for split in SPLITS:
+        if not (tables.images["split"] == split).any():
+            raise InputError(f"{layout.files[split]}: lists no images for the split '{split}'")
+    return tables
+
+
+def publish(validation: Validation, data: Path, result: Path, report: Path) -> None:
+    """Write result and report."""
+    write_json(result, as_result(validation))
+    write_report(report, validation, data)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON with sorted keys, the same bytes for the same content."""
+    text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def index_rows(validation: Validation) -> list[dict[str, Any]]:
+    """The rows of the index: images with their good boxes, clipped to the image."""
+    images, kept = validation.images, validation.kept.sort_values(["image_row", "row"])
+    label_of = {name: label for label, name in enumerate(validation.classes, start=1)}
+    size = kept[["picture_width", "picture_height"]].to_numpy()
+    corners = np.clip(kept[CORNERS].to_numpy(), 0, np.tile(size, 2)).astype(np.float32).tolist()
+    labels = kept["name"].map(label_of).astype(np.int64).tolist()
+    crowd = (kept["crowd"] == 1).tolist()
+    ends = np.cumsum(images["boxes"].to_numpy())
+    rows = []
+    for ids, image, end in zip(image_ids(images), records(images), ends, strict=True):
+        mine = slice(int(end - image["boxes"]), int(end))
+        rows.append(
+            {
+                "image_id": ids,
+                "file": image["file"],
+                "split": image["split"],
+                "width": int(image["real_width"]),
+                "height": int(image["real_height"]),
+                "sha256": image["sha256"],
+                "boxes": corners[mine],
+                "labels": labels[mine],
+                "crowd": crowd[mine],
+            }
+        )
+    return rows
+
+
+def image_ids(images: pd.DataFrame) -> list[int]:
+    """The source's ids if they are whole numbers and differ over all splits (COCO's own do).
+
+    Else (VOC, or each split counted from 1) the images are numbered from 1 by file name.
+    """
+    ids = images["image"]
+    if ids.str.fullmatch(r"\d{1,18}").all() and ids.is_unique:
+        return [int(value) for value in ids]
+    return [int(rank) for rank in images["file"].rank(method="first")]

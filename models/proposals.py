@@ -1,0 +1,48 @@
+"""From RPN outputs to proposals (Faster R-CNN, 3.3)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.boxes import clip_boxes, decode_boxes, take_rows
+from models.nms import batched_nms_mask
+from models.parameters import ProposalParameters
+
+
+class Proposals(NamedTuple):
+    """Boxes (B, K, 4) in input pixels, scores (B, K) falling, and which slots are in use (B, K)."""
+
+    boxes: Tensor
+    scores: Tensor
+    valid: Tensor
+
+
+def select_proposals(
+    logits: Tensor, deltas: Tensor, anchors: Tensor, sizes: Tensor, parameters: ProposalParameters
+) -> Proposals:
+    """The best boxes of the RPN after clipping, the size limit and NMS.
+
+    Args:
+        logits: (B, N) objectness of each anchor.
+        deltas: (B, N, 4).
+        anchors: (N, 4).
+        sizes: (B, 2) height and width of each image within the padded batch.
+        parameters: limits and thresholds.
+
+    Returns:
+        K = min(post_nms, N) proposals an image, scores in [0, 1].
+    """
+    scores = logits.sigmoid()
+    references = anchors[None].expand(scores.shape[0], -1, -1)
+    if parameters.pre_nms:
+        scores, best = scores.topk(torch.sym_min(parameters.pre_nms, scores.shape[1]), dim=1)
+        deltas, references = take_rows(deltas, best), take_rows(references, best)
+    boxes = clip_boxes(decode_boxes(deltas, references), sizes)
+    valid = ((boxes[..., 2:] - boxes[..., :2]) >= parameters.min_size).all(-1)
+    one_group = torch.zeros_like(scores, dtype=torch.int64)
+    kept = batched_nms_mask(boxes, scores, one_group, valid, parameters.nms_iou)
+    count = torch.sym_min(parameters.post_nms, scores.shape[1])
+    scores, best = scores.masked_fill(~kept, -1.0).topk(count, dim=1)
+    valid = scores >= 0
+    return Proposals(take_rows(boxes, best), scores.clamp(min=0), valid)
