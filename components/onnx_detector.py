@@ -57,6 +57,8 @@ class OnnxDetector:
 
 
 def _session(path: Path, cuda: bool, threads: int) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the ONNX file that export_onnx wrote")
     onnxruntime.set_default_logger_severity(FATAL)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL

@@ -63,9 +63,7 @@ class FasterRCNN(nn.Module):
         """Shared feature maps (B, D, H / stride, W / stride) of RGB images (B, 3, H, W), 0..255."""
         return self.shared((images - self.pixel_mean) / self.pixel_std)
 
-    def propose(
-        self, images: Tensor, sizes: Tensor, parameters: ProposalParameters
-    ) -> Proposals:
+    def propose(self, images: Tensor, sizes: Tensor, parameters: ProposalParameters) -> Proposals:
         """Proposals of images (B, 3, H, W) whose sizes within the batch are (B, 2)."""
         return self.require_rpn().propose(self.features(images), sizes, parameters)
 

@@ -7,7 +7,9 @@ from torchvision.ops import roi_align, roi_pool
 from models.parameters import RoIOperator
 
 
-def pool_rois(features: Tensor, rois: Tensor, operator: RoIOperator, size: int, stride: int) -> Tensor:
+def pool_rois(
+    features: Tensor, rois: Tensor, operator: RoIOperator, size: int, stride: int
+) -> Tensor:
     """Features of RoIs: (B * R, D, size, size).
 
     Args:

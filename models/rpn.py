@@ -19,9 +19,7 @@ class RPN(nn.Module):
     are drawn from N(0, 0.01), biases are 0 (3.1.3).
     """
 
-    def __init__(
-        self, channels: int, hidden: int, stride: int, anchors: AnchorParameters
-    ) -> None:
+    def __init__(self, channels: int, hidden: int, stride: int, anchors: AnchorParameters) -> None:
         super().__init__()
         self.stride = stride
         self.register_buffer("cells", cell_anchors(anchors), persistent=False)
@@ -83,9 +81,7 @@ class RPN(nn.Module):
             parameters.smooth_l1_beta,
         )
 
-    def propose(
-        self, features: Tensor, sizes: Tensor, parameters: ProposalParameters
-    ) -> Proposals:
+    def propose(self, features: Tensor, sizes: Tensor, parameters: ProposalParameters) -> Proposals:
         """Proposals of feature maps (B, D, H, W) for images of sizes (B, 2)."""
         logits, deltas, anchors = self(features)
         return select_proposals(logits, deltas, anchors, sizes, parameters)

@@ -116,9 +116,7 @@ def collate(examples: list[Example], frozen: bool) -> Batch:
         boxes=torch.stack([pad_to(e.boxes, (most_boxes, 4)) for e in examples]),
         labels=torch.stack([pad_to(e.labels, (most_boxes,)) for e in examples]),
         proposals=torch.stack([pad_to(e.proposals, (most_proposals, 4)) for e in examples]),
-        valid=torch.stack(
-            [torch.arange(most_proposals) < len(e.proposals) for e in examples]
-        ),
+        valid=torch.stack([torch.arange(most_proposals) < len(e.proposals) for e in examples]),
         frozen=frozen,
     )
 

@@ -47,7 +47,9 @@ class _Images(Dataset[tuple[str, Tensor]]):
         self, data: Path, index: Index, network: FasterRCNN, rows: list[int], flip: bool
     ) -> None:
         self.data, self.index, self.rule = data, index, network.architecture.input
-        self.picks = [(row, mirror) for row in rows for mirror in ((False, True) if flip else (False,))]
+        self.picks = [
+            (row, mirror) for row in rows for mirror in ((False, True) if flip else (False,))
+        ]
 
     def __len__(self) -> int:
         return len(self.picks)

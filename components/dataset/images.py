@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.io import ImageReadMode, decode_image
 
+from components.dataset.resize_rule import resized_size as resized_size
 from components.errors import InputError
 from models.parameters import InputParameters
 
@@ -21,12 +22,6 @@ def read_image(path: Path) -> Tensor:
         return decode_image(str(path), mode=ImageReadMode.RGB)
     except RuntimeError as error:
         raise InputError(f"{path}: cannot be read as an image ({error})") from None
-
-
-def resized_size(height: int, width: int, rule: InputParameters) -> tuple[int, int]:
-    """Height and width after the resize rule: the short side at its length, the long side capped."""
-    scale = min(rule.short_side / min(height, width), rule.long_side / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def resize_image(image: Tensor, rule: InputParameters) -> Tensor:

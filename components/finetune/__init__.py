@@ -50,9 +50,7 @@ class Finetune:
     roi_targets: RoITargetParameters = field(default_factory=RoITargetParameters)
     feature_cache_gb: float = 50.0
     """Room for frozen features on disk; if they need more, the convs run in every iteration."""
-    solver: SolverParameters = field(
-        default_factory=lambda: SolverParameters(images_per_batch=1)
-    )
+    solver: SolverParameters = field(default_factory=lambda: SolverParameters(images_per_batch=1))
 
     def __post_init__(self) -> None:
         check_at_least(self, "feature_cache_gb", 0)

@@ -33,9 +33,7 @@ def run(stage: GenerateProposals, run: Run) -> None:
         batch_size=stage.batch_size,
         description="proposals",
     )
-    write_proposals(
-        stage.proposals, found, checkpoint=file_digest(stage.rpn), data=index.digest
-    )
+    write_proposals(stage.proposals, found, checkpoint=file_digest(stage.rpn), data=index.digest)
     written = ProposalFile(stage.proposals)
     images = [index.image(row) for row in index.rows(stage.split)]
     table = recall_table(

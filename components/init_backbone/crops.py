@@ -58,9 +58,7 @@ def _widen(boxes: Tensor, random: np.random.Generator) -> Tensor:
     return torch.cat([center - half, center + half], dim=1)
 
 
-def _background(
-    objects: Tensor, height: int, width: int, random: np.random.Generator
-) -> Tensor:
+def _background(objects: Tensor, height: int, width: int, random: np.random.Generator) -> Tensor:
     """Random boxes (M, 4) that hardly touch an object."""
     corner = random.uniform(0, 0.7, (4 * BACKGROUND_CROPS_PER_IMAGE, 2))
     side = random.uniform(0.15, 0.3, (len(corner), 1))
@@ -86,7 +84,9 @@ def pretrain_on_crops(
     classes = int(labels.max()) + 1
     classifier = nn.Linear(backbone.head_channels, classes).to(device)
     net = nn.Sequential(backbone.shared, backbone.head, classifier).to(device).train()
-    mean, std = (torch.tensor(v, device=device)[:, None, None] * 255 for v in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (
+        torch.tensor(v, device=device)[:, None, None] * 255 for v in (IMAGENET_MEAN, IMAGENET_STD)
+    )
     batches = max(1, len(crops) // parameters.batch_size)
     total = parameters.epochs * batches
     optimizer = torch.optim.AdamW(net.parameters(), lr=parameters.lr, weight_decay=0.01)

@@ -39,9 +39,7 @@ def run(stage: InitBackbone, run: Run) -> None:
     write_metrics(stage.metrics, metrics | counts)
 
 
-def initialise(
-    backbone: Backbone, stage: InitBackbone, index: Index, run: Run
-) -> dict[str, float]:
+def initialise(backbone: Backbone, stage: InitBackbone, index: Index, run: Run) -> dict[str, float]:
     """Fill the backbone as ``stage.weights`` says; the metrics of doing so."""
     if stage.weights == "none":
         return {}

@@ -150,6 +150,7 @@ def start_event(stage: Any) -> dict[str, Any]:
         "parameters": {k: str(v) for k, v in parameters(stage).items()},
         "inputs": digests(paths(stage, Input)),
         "data_version": data_version(paths(stage, Input)),
+        "data_path": str(stage.data.absolute()) if "data" in paths(stage, Input) else None,
     }
 
 

@@ -20,7 +20,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from components.tracking import lineage
@@ -28,6 +28,7 @@ from components.tracking.digest import digest
 from components.tracking.spool import Event, Spool, tracking_uri
 
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 8000
+DATASET_DIGEST_LENGTH = 36
 METRICS, PARAMS, TAGS = 1000, 100, 100
 """MLflow's limits for one ``log_batch``."""
 
@@ -93,10 +94,12 @@ def start(client: MlflowClient, key: str, event: Event) -> dict[str, Any]:
         run = find_or_create(client, experiment, key, parent, event)
     if parent:
         client.update_run(parent, status="RUNNING")
-        describe(client, parent, event["data_version"])
+        describe(client, parent, event["data_version"], event["data_path"])
         lineage.complete(client, run.info.experiment_id, parent, event["inputs"])
     log(client, run.info.run_id, params=event["parameters"], tags=tags_of(event))
-    return {"run_id": run.info.run_id, "parent_id": parent, "name": event["name"]}
+    return {"run_id": run.info.run_id, "parent_id": parent} | {
+        key: event[key] for key in ("name", "data_path")
+    }
 
 
 def experiment_id(client: MlflowClient, name: str, parent: str | None) -> str:
@@ -127,14 +130,20 @@ def parent_name(tags: Mapping[str, str]) -> str:
     return " ".join(filter(None, ["four-step", data, commit]))
 
 
-def describe(client: MlflowClient, parent: str, data_version: str | None) -> None:
-    """Tell a parent the version of its data, as soon as a stage knows it."""
-    tags = client.get_run(parent).data.tags
-    if data_version and tags.get("fourstep.data_version") != data_version:
-        client.set_tag(parent, "fourstep.data_version", data_version)
+def describe(client: MlflowClient, parent: str, version: str | None, path: str | None) -> None:
+    """Tell a parent its data set, as soon as a stage knows the version and the folder."""
+    run = client.get_run(parent)
+    tags = run.data.tags
+    if version and tags.get("fourstep.data_version") != version:
+        client.set_tag(parent, "fourstep.data_version", version)
         if "fourstep.pipeline_run" in tags:  # a parent of our own making
-            name = parent_name(tags | {"fourstep.data_version": data_version})
+            name = parent_name(tags | {"fourstep.data_version": version})
             client.update_run(parent, name=name)
+    recorded = run.inputs.dataset_inputs if run.inputs else []
+    if version and path and not recorded:
+        source = json.dumps({"uri": path})
+        data = Dataset(Path(path).name, version[:DATASET_DIGEST_LENGTH], "local", source)
+        client.log_inputs(parent, [DatasetInput(data)])
 
 
 def find_or_create(
@@ -234,7 +243,7 @@ def end(client: MlflowClient, progress: Mapping[str, Any], event: Event) -> None
     log(client, run, tags=tags)
     client.set_terminated(run, status, event["time"])
     if parent:
-        describe(client, parent, event.get("data_version"))
+        describe(client, parent, event.get("data_version"), progress["data_path"])
         mirror(client, client.get_run(run), parent, progress["name"])
         client.set_terminated(parent, status, event["time"])
 

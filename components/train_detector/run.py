@@ -54,9 +54,7 @@ def run(stage: TrainDetector, run: Run) -> None:
         "proposals": file_digest(stage.proposals),
     }
     trained = [network.shared, detector]
-    curve = train_stage(
-        stage, run, network, trained, losses, dataset, upstream, "2 train detector"
-    )
+    curve = train_stage(stage, run, network, trained, losses, dataset, upstream, "2 train detector")
     statistics = {
         f"target_{name}_{axis}": value
         for name, values in (("mean", detector.target_mean), ("std", detector.target_std))

@@ -35,6 +35,4 @@ class TrainRpn:
 
     anchors: AnchorParameters = field(default_factory=AnchorParameters)
     targets: RPNTargetParameters = field(default_factory=RPNTargetParameters)
-    solver: SolverParameters = field(
-        default_factory=lambda: SolverParameters(images_per_batch=1)
-    )
+    solver: SolverParameters = field(default_factory=lambda: SolverParameters(images_per_batch=1))

@@ -13,7 +13,7 @@ import pytest
 from components import tracking
 from components.contract import Input, Output, Scratch, whole_outputs
 from components.errors import InputError
-from components.tracking import Run, pipeline_run, spool, track
+from components.tracking import Run, pipeline_run, ship, spool, track
 from components.tracking.digest import digest
 from components.tracking.metrics_file import read_metrics
 
@@ -111,6 +111,22 @@ def test_an_unshipped_spool_is_named_to_the_user(
     said = capsys.readouterr().err
     assert str(spool.destination()) in said
     assert "fourstep track replay" in said
+
+
+def test_a_server_that_is_away_is_found_out_before_mlflow_is_imported(
+    stage: FakeStage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(ship, "getproxies", dict)
+    with pytest.raises(InputError), track(stage):
+        raise InputError("no")
+    capsys.readouterr()
+    assert tracking.replay() == 1
+    (folder,) = spool.pending(spool.destination())
+    assert "ConnectionRefusedError" in (folder / "error.txt").read_text()
+    with pytest.raises(InputError), track(stage):
+        raise InputError("again")
+    assert tracking.replay() == 2
 
 
 def test_tracking_off_says_so_and_changes_nothing_else(

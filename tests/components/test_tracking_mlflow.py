@@ -19,7 +19,7 @@ from components.dataset.index import write_index
 from components.errors import InputError
 from components.register_model import RegisterModel
 from components.register_model.run import run as run_register_model
-from components.tracking import registry, replay, ship, spool, store, track
+from components.tracking import pipeline_run, registry, replay, ship, spool, store, track
 from components.tracking.registry import Score, decide
 
 
@@ -296,6 +296,31 @@ def test_the_shipper_starts_by_itself(
     prepare(place)
     assert runs(client, place)["prepare"].info.status == "FINISHED"
     assert spool.pending(spool.destination()) == []
+
+
+def test_a_parent_learns_its_data_set_from_the_stages(
+    client: MlflowClient, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class ValidateData:
+        data: Annotated[Path, Input("Dataset")]
+        index: Annotated[Path, Output("Dataset")]
+
+    monkeypatch.setenv("FOURSTEP_PIPELINE_RUN", str(place))
+    monkeypatch.setattr(pipeline_run, "git_tags", lambda: {"mlflow.source.git.commit": "c" * 40})
+    (place / "photos").mkdir()
+    stage = ValidateData(data=place / "photos", index=place / "index")
+    with track(stage), whole_outputs(stage) as aside:
+        version = write_index(aside.index, [], ["cell"], "coco").digest
+    assert replay() == 0
+    run = runs(client, place)["validate_data"]
+    assert run.data.tags["fourstep.data_version"] == version
+    parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+    assert parent.info.run_name == f"four-step {version[:8]} ccccccc"
+    assert parent.inputs
+    (data,) = parent.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("photos", version[:36])
+    assert json.loads(data.dataset.source) == {"uri": str(place / "photos")}
 
 
 def test_decide() -> None:

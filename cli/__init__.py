@@ -1,0 +1,1 @@
+"""The `fourstep` command: what is no stage of the pipeline."""
