@@ -1,9 +1,11 @@
 """`fourstep doctor`: what is installed and reachable, with the remedy where something is not.
 
-Nothing heavy is imported, so it answers at once, also where torch itself is broken.
+Nothing heavy is imported (torch only where there is a GPU, to see whether it can use it), so it
+answers at once.
 """
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -44,15 +46,15 @@ TRACKING_URI = "sqlite:///mlflow.db"
 TIMEOUT_S = 2.0
 FREE_GIB_OK, FREE_GIB_LEAST = 10.0, 1.0
 
-State = Literal["ok", "warn", "fail"]
+Status = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line: what was looked at, its state, what was found, and what to do about it."""
+    """One line: what was looked at, its status, what was found, and what to do about it."""
 
     name: str
-    state: State
+    status: Status
     found: str
     remedy: str = ""
 
@@ -75,10 +77,10 @@ def print_checks(checks: Iterable[Check]) -> bool:
     checks = list(checks)
     width = max((len(check.name) for check in checks), default=0)
     for check in checks:
-        print(f"{check.state:<4}  {check.name:<{width}}  {check.found}")
+        print(f"{check.status:<4}  {check.name:<{width}}  {check.found}")
         if check.remedy:
             print(f"{'':<{width + 8}}-> {check.remedy}")
-    return all(check.state != "fail" for check in checks)
+    return all(check.status != "fail" for check in checks)
 
 
 def check_python() -> Check:
@@ -117,12 +119,9 @@ def version(name: str) -> str | None:
 
 def check_gpu() -> Check:
     """The GPUs that the driver reports; without one, everything runs on the CPU, slowly."""
-    command = [
-        "nvidia-smi",
-        "--query-gpu=name,memory.total,driver_version",
-        "--format=csv,noheader",
-    ]
-    remedy = "fine for the demo data; for real training use a machine with an NVIDIA GPU and driver"
+    query = "--query-gpu=name,memory.total,driver_version"
+    command = ["nvidia-smi", query, "--format=csv,noheader"]
+    remedy = "fine for the demo data; real training wants an NVIDIA GPU and its driver"
     try:
         answer = subprocess.run(
             command, capture_output=True, text=True, timeout=5 * TIMEOUT_S, check=True
@@ -132,7 +131,21 @@ def check_gpu() -> Check:
     except (OSError, subprocess.SubprocessError) as error:
         return Check("GPU", "warn", f"nvidia-smi fails: {error}", "mend the NVIDIA driver")
     found = "; ".join(line.strip() for line in answer.stdout.splitlines() if line.strip())
-    return Check("GPU", "ok", found) if found else Check("GPU", "warn", "none", remedy)
+    if not found:
+        return Check("GPU", "warn", "none", remedy)
+    if not torch_has_gpu():
+        remedy = "the driver may be too old for this torch, or CUDA_VISIBLE_DEVICES hides the GPU"
+        return Check("GPU", "warn", f"{found}, but torch cannot use it", remedy)
+    return Check("GPU", "ok", found)
+
+
+def torch_has_gpu() -> bool:
+    """Whether torch can use a GPU; slow, so only asked where there is one."""
+    try:
+        import torch
+    except (ImportError, OSError):
+        return False
+    return torch.cuda.is_available()
 
 
 def check_dvc(root: Path) -> Check:
@@ -155,27 +168,25 @@ def check_data(root: Path) -> Check:
 
 def check_mlflow(uri: str, root: Path) -> Check:
     """Whether the tracking store answers; runs are spooled to disk meanwhile, so it only warns."""
-    url = urlsplit(uri)
-    shown = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()  # no password on screen
-    if url.scheme in ("http", "https"):
-        return check_server(uri, shown)
-    if url.scheme == "sqlite":
+    shown = re.sub("//[^/@]*@", "//", uri)  # no password on the screen
+    scheme = urlsplit(uri).scheme
+    if scheme in ("http", "https"):
+        return check_server(shown)
+    if scheme == "sqlite":
         return check_sqlite(root / uri.removeprefix("sqlite:///"), shown)
-    return Check(
-        "MLflow", "warn", f"{shown}: not checked", "only sqlite and http(s) are tried here"
-    )
+    return Check("MLflow", "warn", f"{shown}: not checked", "only sqlite and http are tried")
 
 
-def check_server(uri: str, shown: str) -> Check:
+def check_server(uri: str) -> Check:
     """Whether an MLflow server answers its health check within TIMEOUT_S seconds."""
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=TIMEOUT_S):
-            return Check("MLflow", "ok", f"{shown} answers")
+            return Check("MLflow", "ok", f"{uri} answers")
     except urllib.error.HTTPError as error:
-        return Check("MLflow", "ok", f"{shown} answers (status {error.code})")
+        return Check("MLflow", "ok", f"{uri} answers (status {error.code})")
     except (OSError, ValueError) as error:
         remedy = "start the server or mend MLFLOW_TRACKING_URI; until then runs wait on disk"
-        return Check("MLflow", "warn", f"{shown}: {error}", remedy)
+        return Check("MLflow", "warn", f"{uri}: {error}", remedy)
 
 
 def check_sqlite(file: Path, shown: str) -> Check:
@@ -200,5 +211,5 @@ def check_disk(root: Path) -> Check:
     found = f"{free:.1f} GiB free"
     if free >= FREE_GIB_OK:
         return Check("disk", "ok", found)
-    state: State = "warn" if free >= FREE_GIB_LEAST else "fail"
-    return Check("disk", state, found, "free some; `dvc gc --workspace` removes unused results")
+    status: Status = "warn" if free >= FREE_GIB_LEAST else "fail"
+    return Check("disk", status, found, "free some; `dvc gc --workspace` removes unused results")

@@ -58,7 +58,7 @@ def predict(
     """Detect objects in images: pictures with boxes, and detections.json."""
     from cli.predict import predict as run
 
-    run(model, images, output, score)
+    run(model, images, output, score=score)
 
 
 @app.command()

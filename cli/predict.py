@@ -151,7 +151,7 @@ def detect(detector: OnnxDetector, image: Image.Image, score: float) -> list[dic
 def marks(found: Sequence[dict[str, Any]]) -> list[Mark]:
     """Detections as boxes to be drawn."""
     return [
-        Mark(tuple(d["box"]), f"{d['class']} {d['score']:.2f}", class_colour(d["label"]))
+        Mark(tuple(d["box"]), f"{d['class']}  {d['score']:.2f}", class_colour(d["label"]))
         for d in found
     ]
 

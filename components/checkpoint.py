@@ -8,9 +8,8 @@ The header, under the metadata key ``fourstep``, holds ``architecture`` (see
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -98,7 +97,7 @@ def load_part(checkpoint: Checkpoint, network: nn.Module, part: str) -> None:
         names = [name for name in file.keys() if name.startswith(f"{part}.")]  # noqa: SIM118
         tensors = {name.removeprefix(f"{part}."): file.get_tensor(name) for name in names}
     try:
-        cast(nn.Module, network.get_submodule(part)).load_state_dict(tensors)
+        network.get_submodule(part).load_state_dict(tensors)
     except (RuntimeError, AttributeError) as error:
         raise InputError(
             f"{checkpoint.path}: its part '{part}' does not fit this network ({error})"
@@ -117,8 +116,3 @@ def load_network(path: Path) -> FasterRCNN:
         if getattr(network, part) is not None:
             load_part(checkpoint, network, part)
     return network.eval()
-
-
-def default_device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

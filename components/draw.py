@@ -44,7 +44,7 @@ def draw_marks(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
     size = (image.width * factor, image.height * factor)
     picture = image.resize(size, Image.Resampling.BICUBIC) if factor > 1 else image.copy()
     pen = ImageDraw.Draw(picture)
-    line = max(2, round(max(size) / 300))
+    line = max(2, round(max(size) / 240))
     font = ImageFont.load_default(max(14, round(max(size) / 48)))
     scaled = [[side * factor for side in mark.box] for mark in marks]
     for mark, (x1, y1, x2, y2) in reversed(list(zip(marks, scaled, strict=True))):

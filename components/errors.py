@@ -4,7 +4,7 @@
 class InputError(Exception):
     """Bad input: the message names the file, image or setting, its value, and the remedy.
 
-    Stages and commands print it without a traceback and exit with status 2.
+    Stages and commands print it without a traceback and exit with status 1.
     """
 
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from components.checkpoint import default_device
 from components.dataset.images import read_image, resize_image, resized_size
 from components.dataset.index import Image, Index
 from components.dataset.proposal_file import ImageProposals
+from components.device import default_device, on_device
 from components.progress import progress
 from models.faster_rcnn import FasterRCNN
 from models.parameters import DetectionParameters, InputParameters, ProposalParameters
@@ -68,8 +68,8 @@ def detect_split(
         batch_size: images of one size at a time.
         description: of the progress bar.
     """
-    network = detector.to(default_device())
-    proposer = rpn.to(default_device()) if rpn else None
+    network = on_device(detector)
+    proposer = on_device(rpn) if rpn else None
     found: dict[int, ImageDetections] = {}
     with torch.inference_mode():
         for rows, images, sizes in _batches(detector, data, index, split, batch_size, description):
@@ -98,7 +98,7 @@ def propose_split(
     description: str = "propose",
 ) -> Iterator[ImageProposals]:
     """Proposals of a split, as they are made: images of one size after the other."""
-    network = network.to(default_device())
+    network = on_device(network)
     with torch.inference_mode():
         for rows, images, sizes in _batches(network, data, index, split, batch_size, description):
             result = network.propose(images, sizes, proposals)

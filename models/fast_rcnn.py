@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from models.assignment import best_match
 from models.boxes import clip_boxes, decode_boxes, encode_boxes, take_rows
+from models.initialisation import init_normal
 from models.losses import detector_losses
 from models.nms import batched_nms_mask
 from models.parameters import DetectionParameters, RoIHeadParameters, RoITargetParameters
@@ -21,14 +22,13 @@ MAX_CANDIDATES = 1000
 class Detections(NamedTuple):
     """Detections of a batch, best first, in input pixels.
 
-    boxes (B, D, 4), scores (B, D), labels (B, D) in 1..C, count (B,): slots from ``count`` on
-    are zero.
+    boxes (B, D, 4), scores (B, D), labels (B, D) in 1..C; slots from ``counts`` (B,) on are zero.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
-    count: Tensor
+    counts: Tensor
 
 
 class RoISample(NamedTuple):
@@ -99,9 +99,8 @@ class FastRCNN(nn.Module):
         self.head = head
         self.class_scores = nn.Linear(head_channels, classes + 1)
         self.box_deltas = nn.Linear(head_channels, 4 * classes)
-        for layer, std in ((self.class_scores, 0.01), (self.box_deltas, 0.001)):
-            nn.init.normal_(layer.weight, std=std)
-            nn.init.zeros_(layer.bias)
+        init_normal(self.class_scores, std=0.01)
+        init_normal(self.box_deltas, std=0.001)
         self.register_buffer("target_mean", torch.zeros(4))
         self.register_buffer("target_std", torch.tensor([0.1, 0.1, 0.2, 0.2]))
 

@@ -61,7 +61,8 @@ class FasterRCNN(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Shared feature maps (B, D, H / stride, W / stride) of RGB images (B, 3, H, W), 0..255."""
-        return self.shared((images - self.pixel_mean) / self.pixel_std)
+        normalised = (images - self.pixel_mean) / self.pixel_std
+        return self.shared(normalised.contiguous(memory_format=torch.channels_last))
 
     def propose(self, images: Tensor, sizes: Tensor, parameters: ProposalParameters) -> Proposals:
         """Proposals of images (B, 3, H, W) whose sizes within the batch are (B, 2)."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from models.anchors import cell_anchors, grid_anchors, inside_image
 from models.assignment import NEGATIVE, POSITIVE, assign_anchors
 from models.boxes import encode_boxes, take_rows
+from models.initialisation import init_normal
 from models.losses import rpn_losses
 from models.parameters import AnchorParameters, ProposalParameters, RPNTargetParameters
 from models.proposals import Proposals, select_proposals
@@ -19,6 +20,8 @@ class RPN(nn.Module):
     are drawn from N(0, 0.01), biases are 0 (3.1.3).
     """
 
+    cells: Tensor
+
     def __init__(self, channels: int, hidden: int, stride: int, anchors: AnchorParameters) -> None:
         super().__init__()
         self.stride = stride
@@ -27,8 +30,7 @@ class RPN(nn.Module):
         self.objectness = nn.Conv2d(hidden, len(self.cells), 1)
         self.deltas = nn.Conv2d(hidden, 4 * len(self.cells), 1)
         for layer in (self.conv, self.objectness, self.deltas):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+            init_normal(layer, std=0.01)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (B, N), deltas (B, N, 4) and anchors (N, 4) of feature maps (B, D, H, W)."""

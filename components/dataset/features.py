@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from components.checkpoint import default_device
 from components.dataset.images import read_image, resize_image, resized_size
 from components.dataset.index import Index
+from components.device import default_device
 from components.progress import progress
 from models.faster_rcnn import FasterRCNN
 

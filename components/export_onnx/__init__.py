@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from components.contract import Input, Output, Resources
 from models.parameters import DetectionParameters, ProposalParameters
-
-RESOURCES = Resources(cpu=2, memory_gib=4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +18,8 @@ class ExportOnnx:
     ``count`` on are zero. With RoI max pooling the model runs on a GPU except for that
     operator, for which ONNX Runtime has a CPU kernel only.
     """
+
+    resources: ClassVar[Resources] = Resources(cpu=2, memory_gib=4)
 
     detector: Annotated[Path, Input("Model")]
     """Step 4's checkpoint: shared convolutions, RPN and detector."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 
 from components.checkpoint import load_network, read_checkpoint
-from components.digest import file_digest
+from components.digest import path_digest
 from components.errors import InputError
 from components.export_onnx import ExportOnnx
 from components.export_onnx.graph import OPSET, export_graph
@@ -27,7 +27,7 @@ def run(stage: ExportOnnx, run: Run) -> None:
         proposals=stage.proposals,
         detection=stage.detection,
         upstream=read_checkpoint(stage.detector).upstream
-        | {"detector": file_digest(stage.detector)},
+        | {"detector": path_digest(stage.detector)},
     )
     onnx.helper.set_model_props(model, metadata.to_strings())
     onnx.checker.check_model(model, full_check=True)

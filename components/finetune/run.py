@@ -12,7 +12,7 @@ from components.dataset.batches import Batch, TrainingSet
 from components.dataset.features import FeatureCache, cached_features, features_size
 from components.dataset.index import Index, read_index
 from components.dataset.proposal_file import ProposalFile
-from components.digest import file_digest, value_digest
+from components.digest import path_digest, value_digest
 from components.errors import InputError
 from components.finetune import Finetune
 from components.tracking import Run
@@ -37,11 +37,11 @@ def run(stage: Finetune, run: Run) -> None:
     network.shared.requires_grad_(False)
     upstream = {
         "data": index.digest,
-        "rpn": file_digest(stage.rpn),
-        "detector": file_digest(stage.detector),
+        "rpn": path_digest(stage.rpn),
+        "detector": path_digest(stage.detector),
     }
     if stage.proposals:
-        upstream["proposals"] = file_digest(stage.proposals)
+        upstream["proposals"] = path_digest(stage.proposals)
     features = open_features(stage, network, index, upstream)
     dataset = TrainingSet(stage.data, index, network.architecture.input, proposals, features)
     part, losses = PARTS[stage.part](stage, network)
@@ -55,7 +55,7 @@ def open_proposals(stage: Finetune, index: Index) -> ProposalFile | None:
     if stage.part == "rpn" or stage.proposals is None:
         return None
     proposals = ProposalFile(stage.proposals)
-    proposals.check(index.digest, file_digest(stage.rpn))
+    proposals.check(index.digest, path_digest(stage.rpn))
     return proposals
 
 

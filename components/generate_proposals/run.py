@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from components.checkpoint import load_network, read_checkpoint
-from components.dataset.index import Index, read_index
+from components.dataset.index import read_index
 from components.dataset.proposal_file import ImageProposals, ProposalFile, write_proposals
-from components.digest import file_digest
+from components.digest import path_digest
 from components.errors import InputError
 from components.generate_proposals import GenerateProposals
 from components.inference import propose_split
 from components.metrics import write_curve, write_metrics
-from components.recall import COUNTS, IOUS, recall_table
+from components.recall import COUNTS, IOUS, recall_metrics, recall_table
 from components.tracking import Run
 from components.training.steps import check_classes
 
@@ -33,7 +33,7 @@ def run(stage: GenerateProposals, run: Run) -> None:
         batch_size=stage.batch_size,
         description="proposals",
     )
-    write_proposals(stage.proposals, found, checkpoint=file_digest(stage.rpn), data=index.digest)
+    write_proposals(stage.proposals, found, checkpoint=path_digest(stage.rpn), data=index.digest)
     written = ProposalFile(stage.proposals)
     images = [index.image(row) for row in index.rows(stage.split)]
     table = recall_table(
@@ -45,15 +45,10 @@ def run(stage: GenerateProposals, run: Run) -> None:
 
 def write_recall(stage: GenerateProposals, table: np.ndarray, images: int) -> None:
     """Recall (counts, IoUs) as metrics and as a curve."""
-    metrics: dict[str, float] = {"images": images}
-    rows = []
-    for count, recalls in zip(COUNTS, table.tolist(), strict=True):
-        metrics[f"average_recall_{count}"] = sum(recalls) / len(recalls)
-        metrics[f"recall_{count}_iou50"] = recalls[IOUS.index(0.5)]
-        metrics[f"recall_{count}_iou70"] = recalls[IOUS.index(0.7)]
-        rows += [
-            {"proposals": count, "iou": iou, "recall": recall}
-            for iou, recall in zip(IOUS, recalls, strict=True)
-        ]
-    write_metrics(stage.metrics, metrics)
+    write_metrics(stage.metrics, {"images": images, **recall_metrics(table)})
+    rows = [
+        {"proposals": count, "iou": iou, "recall": recall}
+        for count, recalls in zip(COUNTS, table.tolist(), strict=True)
+        for iou, recall in zip(IOUS, recalls, strict=True)
+    ]
     write_curve(stage.recall, rows)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-from components.checkpoint import default_device
 from components.dataset.images import read_image
 from components.dataset.index import Index
+from components.device import default_device
 from components.init_backbone import CropParameters
 from components.progress import progress
 from components.tracking import Run

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from components.digest import file_digest
+from components.digest import path_digest
 from components.errors import InputError
 from models.backbones import Backbone
 from models.parameters import BackboneName
@@ -44,8 +44,8 @@ def file_weights(path: Path, sha256: str = "") -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise InputError(f"weights: {path} is no file; give a path, none, crops or torchvision")
-    if sha256 and file_digest(path) != sha256:
-        raise InputError(f"weights: {path} has SHA-256 {file_digest(path)}, not {sha256}")
+    if sha256 and path_digest(path) != sha256:
+        raise InputError(f"weights: {path} has SHA-256 {path_digest(path)}, not {sha256}")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

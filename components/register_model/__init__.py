@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from components.contract import Input, Output, Resources, Scratch
-
-RESOURCES = Resources(cpu=1, memory_gib=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +14,8 @@ class RegisterModel:
     Every model that passes the gate gets the alias `candidate`. It becomes `champion` if there
     is none, or if it is at least as good as the champion on the same version of the data.
     """
+
+    resources: ClassVar[Resources] = Resources(cpu=1, memory_gib=2)
 
     model: Annotated[Path, Input("Model")]
     """ONNX file of export_onnx."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from components.dataset.index import read_index
 from components.errors import InputError
+from components.metrics import read_metrics
 from components.register_model import RegisterModel
 from components.tracking import Run
-from components.tracking.metrics_file import read_metrics
 
 
 def run(stage: RegisterModel, run: Run) -> None:

@@ -55,9 +55,11 @@ class Run:
     def artifact(self, path: Path, folder: str = "") -> None:
         """Record a file, or the files of a folder, under ``folder`` in the run's artifacts."""
         if self._writer:
-            from components.tracking.digest import digest
+            from components.digest import path_digest
 
-            self._write("artifact", path=str(path.absolute()), digest=digest(path), folder=folder)
+            self._write(
+                "artifact", path=str(path.absolute()), digest=path_digest(path), folder=folder
+            )
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Record words about the run."""
@@ -72,11 +74,11 @@ class Run:
         """
         if not self._writer:
             return None
-        from components.tracking.digest import digest
+        from components.digest import path_digest
 
         reply = self._writer.folder / "reply.json"
         path = str(model.absolute())
-        self._write("register", path=path, digest=digest(model), reply=str(reply), **facts)
+        self._write("register", path=path, digest=path_digest(model), reply=str(reply), **facts)
         deadline = time.monotonic() + wait_s()
         error = self._writer.folder / "error.txt"
         while not reply.exists():
@@ -157,7 +159,7 @@ def start_event(stage: Any) -> dict[str, Any]:
 def record_outputs(stage: Any, run: Run) -> dict[str, Any]:
     """Record metrics, curves and pages of a finished stage; returns what its end event holds."""
     from components.contract import Output, paths, roles
-    from components.tracking.metrics_file import read_metrics
+    from components.metrics import read_metrics
 
     outputs, kinds = paths(stage, Output), roles(stage)
     for name, path in outputs.items():
@@ -172,9 +174,11 @@ def record_outputs(stage: Any, run: Run) -> dict[str, Any]:
 
 def digests(named: Mapping[str, Path]) -> dict[str, str]:
     """The digest of each path; not of the raw data set, for which the index stands."""
-    from components.tracking.digest import digest
+    from components.digest import path_digest
 
-    return {name: digest(path) for name, path in named.items() if name != "data" and path.exists()}
+    return {
+        name: path_digest(path) for name, path in named.items() if name != "data" and path.exists()
+    }
 
 
 def data_version(named: Mapping[str, Path]) -> str | None:

@@ -23,8 +23,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from components.digest import path_digest
 from components.tracking import lineage
-from components.tracking.digest import digest
 from components.tracking.spool import Event, Spool, tracking_uri
 
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 8000
@@ -229,7 +229,7 @@ def unchanged(event: Event) -> Path:
         ValueError: a later run has overwritten it.
     """
     path = Path(event["path"])
-    if digest(path) != event["digest"]:
+    if path_digest(path) != event["digest"]:
         raise ValueError(f"{path} has changed since the stage recorded it; it is not uploaded")
     return path
 

@@ -8,7 +8,7 @@ from components.checkpoint import load_part, read_checkpoint
 from components.dataset.batches import Batch, TrainingSet
 from components.dataset.index import read_index
 from components.dataset.proposal_file import ProposalFile
-from components.digest import file_digest
+from components.digest import path_digest
 from components.tracking import Run
 from components.train_detector import TrainDetector
 from components.train_detector.target_statistics import box_target_statistics
@@ -50,8 +50,8 @@ def run(stage: TrainDetector, run: Run) -> None:
     dataset = TrainingSet(stage.data, index, initial.architecture.input, proposals)
     upstream = {
         "data": index.digest,
-        "backbone": file_digest(stage.backbone),
-        "proposals": file_digest(stage.proposals),
+        "backbone": path_digest(stage.backbone),
+        "proposals": path_digest(stage.proposals),
     }
     trained = [network.shared, detector]
     curve = train_stage(stage, run, network, trained, losses, dataset, upstream, "2 train detector")

@@ -7,7 +7,7 @@ import torch
 from components.checkpoint import load_part, read_checkpoint
 from components.dataset.batches import Batch, TrainingSet
 from components.dataset.index import read_index
-from components.digest import file_digest
+from components.digest import path_digest
 from components.tracking import Run
 from components.train_rpn import TrainRpn
 from components.training.steps import (
@@ -36,7 +36,7 @@ def run(stage: TrainRpn, run: Run) -> None:
         return rpn.losses(features, batch.sizes, batch.boxes, stage.targets, generator)
 
     dataset = TrainingSet(stage.data, index, initial.architecture.input)
-    upstream = {"data": index.digest, "backbone": file_digest(stage.backbone)}
+    upstream = {"data": index.digest, "backbone": path_digest(stage.backbone)}
     trained = [network.shared, rpn]
     curve = train_stage(stage, run, network, trained, losses, dataset, upstream, "1 train RPN")
     write_training(stage, stage.rpn, network, curve, upstream)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from components.checkpoint import default_device
 from components.dataset.batches import Batch
+from components.device import default_device, on_device
 from components.errors import InputError
 from components.progress import progress
 from components.tracking import Run
@@ -50,7 +50,7 @@ def train(
             last good state stays at the resume point.
     """
     device = default_device()
-    network.to(device).eval()
+    on_device(network).eval()
     for part in trained:
         part.train()
     optimizer = build_optimizer(trained, solver)

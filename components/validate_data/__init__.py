@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from components.contract import Input, Output, Scratch
+from components.contract import Input, Output, Resources, Scratch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,8 @@ class ValidateData:
     stops the pipeline and names the file, the image, the box, the value and the remedy; the
     report is then in the scratch folder.
     """
+
+    resources: ClassVar[Resources] = Resources(memory_gib=4)
 
     data: Annotated[Path, Input("Dataset")]
     """Folder of images and annotations; it is never written to."""

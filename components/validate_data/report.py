@@ -106,7 +106,9 @@ def picture(image: dict[str, Any], validation: Validation, data: Path) -> Pictur
         mine = mine[np.isfinite(mine[CORNERS]).all(axis=1)]
         for x1, y1, x2, y2, name in mine[[*CORNERS, "name"]].itertuples(index=False):
             corner, extent = (min(x1, x2), min(y1, y2)), (abs(x2 - x1), abs(y2 - y1))
-            boxes.append((*corner, *extent, name if isinstance(name, str) else "unknown category", is_bad))
+            boxes.append(
+                (*corner, *extent, name if isinstance(name, str) else "unknown category", is_bad)
+            )
     uri = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
     width, height = int(image["real_width"]), int(image["real_height"])
     return Picture(image["file"], image["split"], uri, width, height, boxes)

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from components.contract import Input, Output, Resources, Scratch
 from models.checks import check_at_least, check_fraction, check_positive
-
-RESOURCES = Resources(cpu=2, memory_gib=4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +16,8 @@ class ValidateOnnx:
     images, then the AP of both on the whole split. At last both are timed. Runs on the GPU if
     there is one.
     """
+
+    resources: ClassVar[Resources] = Resources(memory_gib=4, gpu=1)
 
     data: Annotated[Path, Input("Dataset")]
     """Folder of images that the index names."""
@@ -40,9 +40,10 @@ class ValidateOnnx:
     """Largest allowed difference of a box's coordinate, in input pixels."""
     score_tolerance: float = 0.0005
     """Largest allowed difference of a score."""
-    unmatched_share: float = 0.005
-    """Share of detections that may lack an equal: NMS and the rounding of RoIs turn a difference
-    in the last digit into another decision now and then. A wrong weight moves far more."""
+    unmatched_share: float = 0.02
+    """Share of detections that may lack an equal: where two candidates tie, the last digit decides
+    which one NMS keeps. RoI pooling makes such ties: RoIs that round to the same cells get the
+    same score. A wrong weight moves far more detections."""
     ap_tolerance: float = 0.001
     """Largest allowed difference of AP and of AP50, each between 0 and 1."""
     runs: int = 10

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.checkpoint import default_device
+from components.device import default_device
 from components.onnx_detector import OnnxDetections, OnnxDetector
 from models.fast_rcnn import Detections
 from models.faster_rcnn import Architecture, FasterRCNN
@@ -38,7 +38,7 @@ class OnnxNetwork:
         self.onnx = onnx
         self.architecture = architecture
 
-    def to(self, device: torch.device) -> "OnnxNetwork":
+    def to(self, *place: object, **options: object) -> "OnnxNetwork":
         """Itself: ONNX Runtime has its own devices."""
         return self
 

@@ -10,7 +10,7 @@ import torch
 from components.average_precision import coco_metrics
 from components.checkpoint import load_network
 from components.dataset.index import Index, read_index
-from components.digest import file_digest
+from components.digest import path_digest
 from components.errors import CheckFailed, InputError
 from components.inference import detect_split
 from components.metrics import write_metrics
@@ -72,7 +72,7 @@ def check_origin(stage: ValidateOnnx, exported: OnnxDetector) -> None:
     Raises:
         InputError: the model was exported from another checkpoint.
     """
-    origin, given = exported.metadata.upstream.get("detector"), file_digest(stage.detector)
+    origin, given = exported.metadata.upstream.get("detector"), path_digest(stage.detector)
     if origin != given:
         raise InputError(
             f"{stage.model} was exported from another checkpoint (SHA-256 {origin}) than "

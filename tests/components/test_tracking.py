@@ -12,10 +12,10 @@ import pytest
 
 from components import tracking
 from components.contract import Input, Output, Scratch, whole_outputs
+from components.digest import path_digest
 from components.errors import InputError
+from components.metrics import read_metrics
 from components.tracking import Run, pipeline_run, ship, spool, track
-from components.tracking.digest import digest
-from components.tracking.metrics_file import read_metrics
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
 
@@ -87,7 +87,7 @@ def test_events_of_a_finished_stage(stage: FakeStage) -> None:
     assert measured["values"] == {"shared.AP": 0.5, "images": 4.0}
     assert (page["path"], page["folder"], page["digest"]) == (str(stage.page), "page", ABC)
     assert end["status"] == "FINISHED"
-    assert end["outputs"] == {"metrics": digest(stage.metrics), "page": ABC}
+    assert end["outputs"] == {"metrics": path_digest(stage.metrics), "page": ABC}
 
 
 @pytest.mark.parametrize(
@@ -236,12 +236,12 @@ def test_digest_of_a_file_and_a_folder(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c").write_text("abc")
     (tmp_path / "a").write_text("abc")
-    assert digest(tmp_path / "a") == ABC
-    before = digest(tmp_path)
+    assert path_digest(tmp_path / "a") == ABC
+    before = path_digest(tmp_path)
     (tmp_path / "a").rename(tmp_path / "z")
-    assert digest(tmp_path) != before
+    assert path_digest(tmp_path) != before
     (tmp_path / "z").rename(tmp_path / "a")
-    assert digest(tmp_path) == before
+    assert path_digest(tmp_path) == before
 
 
 def test_read_metrics_keeps_numbers_only(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_detections_are_normalised_back_thresholded_and_separate_by_class():
     settings = DetectionParameters(score_threshold=0.3, nms_iou=0.3, max_detections=5)
     with torch.no_grad():
         found = net.detect(torch.zeros(1, 1, 8, 8), proposals, torch.tensor([[128, 128]]), settings)
-    assert found.count.tolist() == [2]
+    assert found.counts.tolist() == [2]
     boxes = {
         int(label): box.tolist()
         for label, box in zip(found.labels[0, :2], found.boxes[0, :2], strict=True)

@@ -1,0 +1,52 @@
+"""What the tests share: a few scenes of the embedded data, indexed once."""
+
+import os
+
+os.environ["FOURSTEP_TRACKING"] = "off"
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from components.dataset.index import Index, read_index
+
+torch.set_num_threads(2)
+
+
+def run_stage(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a stage as DVC does."""
+    command = [sys.executable, "-m", f"components.{name}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dozen training and six test scenes."""
+    from cli.demo_data import make_demo_data
+
+    folder = tmp_path_factory.mktemp("demo") / "data"
+    make_demo_data(folder, train_images=12, test_images=6)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_index_path(demo_data: Path) -> Path:
+    """The index of `demo_data`, written by validate_data itself."""
+    out = demo_data.parent / "validated"
+    done = run_stage(
+        "validate_data",
+        *("--data", demo_data, "--index", out / "index.arrow", "--metrics", out / "metrics.json"),
+        *("--result", out / "result.json", "--report", out / "report.html"),
+        *("--scratch", out / "scratch"),
+    )
+    assert done.returncode == 0, done.stderr
+    return out / "index.arrow"
+
+
+@pytest.fixture(scope="session")
+def demo_index(demo_index_path: Path) -> Index:
+    """The index of `demo_data`."""
+    return read_index(demo_index_path)

@@ -1,0 +1,85 @@
+"""dvc.yaml against the stages' declarations: every path that a stage takes is wired as such."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.contract import Input, Output, Scratch, load_stage, roles
+from pipelines.sections import COMPONENTS
+
+ROOT = Path(__file__).parents[2]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+RUN = {name: stage for name, stage in STAGES.items() if name != "check_params"}
+
+
+def flags(stage):
+    words = shlex.split(stage["cmd"])
+    return {a[2:]: b for a, b in zip(words, words[1:], strict=False) if a.startswith("--")}
+
+
+def declared(stage, *keys):
+    found = []
+    for key in keys:
+        for entry in stage.get(key, []):
+            found += [entry] if isinstance(entry, str) else list(entry)
+    return found
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_inputs_are_dependencies_and_outputs_are_outputs(name):
+    stage = RUN[name]
+    component = shlex.split(stage["cmd"])[2].removeprefix("components.")
+    given = flags(stage)
+    assert set(given) - {"m"} <= set(roles(load_stage(component)))
+    wanted = {Input: set(), Output: set(), Scratch: set()}
+    for flag, role in roles(load_stage(component)).items():
+        if flag in given:
+            wanted[type(role)].add(given[flag])
+        else:
+            assert type(role) is Input, f"{name} does not give --{flag}"
+    deps = declared(stage, "deps")
+    files = {d for d in deps if d == "data" or d.startswith("build/")}
+    assert files - {"build/check_params/sections.txt"} == wanted[Input]
+    assert set(declared(stage, "outs", "metrics", "plots")) == wanted[Output]
+    assert all(path.startswith("build/.scratch/") for path in wanted[Scratch])
+    assert f"components/{component}" in deps
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_stage_sees_its_own_section_only(name):
+    section = RUN[name]["cmd"].split()[-1].removeprefix("${").removesuffix("}")
+    component = shlex.split(RUN[name]["cmd"])[2].removeprefix("components.")
+    assert COMPONENTS[section] == component
+    assert RUN[name]["cmd"].count("${") == 1
+    assert "params" not in RUN[name]
+    assert name.startswith(section)
+
+
+def test_the_graph_is_the_four_steps():
+    writers = {
+        path: name for name, s in RUN.items() for path in declared(s, "outs", "metrics", "plots")
+    }
+    edges = {
+        (writers[d], name) for name, s in RUN.items() for d in declared(s, "deps") if d in writers
+    }
+    assert {a for a, b in edges if b == "train_detector"} == {
+        "validate_data",
+        "init_backbone",
+        "generate_proposals_1",
+    }
+    assert {a for a, b in edges if b == "finetune_detector"} == {
+        "validate_data",
+        "train_detector",
+        "finetune_rpn",
+        "generate_proposals_3",
+    }
+    assert ("train_rpn", "generate_proposals_1") in edges
+    assert ("finetune_rpn", "generate_proposals_3") in edges
+    assert {a for a, b in edges if b == "register_model"} == {
+        "validate_data",
+        "evaluate",
+        "export_onnx",
+        "validate_onnx",
+    }
