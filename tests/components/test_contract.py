@@ -120,9 +120,14 @@ def test_outputs_appear_whole_or_not_at_all(tmp_path):
     stage = toy(tmp_path)
     stage.model.parent.mkdir()
     stage.model.write_text("old")
-    with pytest.raises(RuntimeError, match="boom"), whole_outputs(stage) as aside:
-        aside.model.write_text("half")
-        raise RuntimeError("boom")
+
+    def fail():
+        with whole_outputs(stage) as aside:
+            aside.model.write_text("half")
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        fail()
     assert [p.read_text() for p in stage.model.parent.iterdir()] == ["old"]
     with whole_outputs(stage) as aside:
         aside.model.mkdir()

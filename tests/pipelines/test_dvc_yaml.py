@@ -1,6 +1,7 @@
 """dvc.yaml against the stages' declarations: every path that a stage takes is wired as such."""
 
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ RUN = {name: stage for name, stage in STAGES.items() if name != "check_params"}
 
 def flags(stage):
     words = shlex.split(stage["cmd"])
-    return {a[2:]: b for a, b in zip(words, words[1:], strict=False) if a.startswith("--")}
+    return {a[2:]: b for a, b in pairwise(words) if a.startswith("--")}
 
 
 def declared(stage, *keys):
