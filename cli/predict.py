@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from components.dataset.resize_rule import resized_size
 from components.draw import Mark, class_colour, draw_marks
 from components.errors import InputError
-from components.onnx_detector import OnnxDetector
+from components.onnx_model.detector import OnnxDetector
 from components.progress import progress
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}

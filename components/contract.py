@@ -175,7 +175,7 @@ def add_flags(
         elif field.name in found_roles:
             role = type(found_roles[field.name]).__name__.lower()
             required = default is dataclasses.MISSING
-            text = f"({role}) {docs.get(field.name, '')}"
+            text = help_text(f"({role}) {docs.get(field.name, '')}", dataclasses.MISSING)
             paths_group.add_argument(
                 f"--{name}", type=Path, required=required, metavar="PATH", help=text
             )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from components.average_precision import RECALLS, Evaluation
 from components.evaluate.proposal_recall import ProposalRecall
-from components.recall import IOUS
+from components.scoring.average_precision import RECALLS, Evaluation
+from components.scoring.recall import IOUS
 
 
 def write_curves(

@@ -7,7 +7,7 @@ import numpy as np
 
 from components.dataset.index import Image
 from components.dataset.proposal_file import ImageProposals
-from components.recall import IOUS, recall_metrics, recall_table
+from components.scoring.recall import IOUS, recall_metrics, recall_table
 
 COUNTS = (10, 20, 50, 100, 200, 300, 500, 1000, 2000)
 """Numbers of proposals an image at which recall is measured, as far as they are made."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.box_iou import box_coverage, box_iou
 from components.dataset.index import Image
+from components.scoring.box_iou import box_coverage, box_iou
 
 if TYPE_CHECKING:
-    from components.inference import ImageDetections
+    from components.networks.inference import ImageDetections
 
 SCORE = 0.5
 """Detections that score less are neither ranked by nor drawn."""

@@ -11,13 +11,13 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image as Picture
 
-from components.average_precision import RECALLS, ClassScore, Evaluation
 from components.dataset.index import Image, Index
 from components.evaluate.chart import BLUE, COLOURS, ORANGE, Chart, Line
 from components.evaluate.curves import mean_precision
 from components.evaluate.proposal_recall import ProposalRecall
 from components.evaluate.ranking import Matched
-from components.recall import IOUS
+from components.scoring.average_precision import RECALLS, ClassScore, Evaluation
+from components.scoring.recall import IOUS
 
 MEANINGS = {
     "AP": "COCO: mean over IoU 0.50 to 0.95",

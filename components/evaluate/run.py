@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.average_precision import Evaluation, score_detections
-from components.checkpoint import load_network, read_checkpoint
 from components.dataset.index import Index, read_index
 from components.errors import InputError
 from components.evaluate import Evaluate
@@ -15,10 +13,11 @@ from components.evaluate.pictures import write_pictures
 from components.evaluate.proposal_recall import ProposalRecall, measure_recall
 from components.evaluate.ranking import best_median_worst, match
 from components.evaluate.report import Report, write_report
-from components.inference import ImageDetections, detect_split, propose_split
 from components.metrics import write_metrics
+from components.networks.checkpoint import check_classes, load_network, read_checkpoint
+from components.networks.inference import ImageDetections, detect_split, propose_split
+from components.scoring.average_precision import Evaluation, score_detections
 from components.tracking import Run
-from components.training.steps import check_classes
 from models.faster_rcnn import FasterRCNN
 
 
@@ -51,7 +50,7 @@ def load_part(path: Path, part: str, index: Index) -> FasterRCNN:
         InputError: it lacks the part, ``rpn`` or ``detector``, that it is evaluated for, or was
             trained on other classes than the index has.
     """
-    check_classes(read_checkpoint(path), index)
+    check_classes(read_checkpoint(path), index.classes)
     network = load_network(path)
     if getattr(network, part) is None:
         raise InputError(f"{path}: a checkpoint without {part}; were two checkpoints swapped?")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import onnx
 
-from components.checkpoint import load_network, read_checkpoint
 from components.digest import path_digest
 from components.errors import InputError
 from components.export_onnx import ExportOnnx
 from components.export_onnx.graph import OPSET, export_graph
 from components.metrics import write_metrics
-from components.onnx_metadata import OnnxMetadata
+from components.networks.checkpoint import load_network, read_checkpoint
+from components.onnx_model.metadata import OnnxMetadata
 from components.tracking import Run
 from models.faster_rcnn import FasterRCNN
 

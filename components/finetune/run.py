@@ -6,19 +6,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from components.checkpoint import Checkpoint, load_part, read_checkpoint
 from components.contract import UNFINISHED
-from components.dataset.batches import Batch, TrainingSet
-from components.dataset.features import FeatureCache, cached_features, features_size
 from components.dataset.index import Index, read_index
 from components.dataset.proposal_file import ProposalFile
 from components.digest import path_digest, value_digest
 from components.errors import InputError
 from components.finetune import Finetune
+from components.networks.checkpoint import Checkpoint, check_classes, load_part, read_checkpoint
 from components.tracking import Run
+from components.training.batches import Batch, TrainingSet
+from components.training.features import FeatureCache, cached_features, features_size
 from components.training.loop import Losses
 from components.training.steps import (
-    check_classes,
     shared_features,
     train_stage,
     write_training,
@@ -31,7 +30,7 @@ def run(stage: Finetune, run: Run) -> None:
     index = read_index(stage.index)
     rpn, detector = read_checkpoint(stage.rpn), read_checkpoint(stage.detector)
     for checkpoint in (rpn, detector):
-        check_classes(checkpoint, index)
+        check_classes(checkpoint, index.classes)
     proposals = open_proposals(stage, index)
     network = build_network(stage, rpn, detector)
     network.shared.requires_grad_(False)

@@ -4,23 +4,22 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.checkpoint import load_network, read_checkpoint
 from components.dataset.index import read_index
 from components.dataset.proposal_file import ImageProposals, ProposalFile, write_proposals
 from components.digest import path_digest
 from components.errors import InputError
 from components.generate_proposals import GenerateProposals
-from components.inference import propose_split
 from components.metrics import write_curve, write_metrics
-from components.recall import COUNTS, IOUS, recall_metrics, recall_table
+from components.networks.checkpoint import check_classes, load_network, read_checkpoint
+from components.networks.inference import propose_split
+from components.scoring.recall import COUNTS, IOUS, recall_metrics, recall_table
 from components.tracking import Run
-from components.training.steps import check_classes
 
 
 def run(stage: GenerateProposals, run: Run) -> None:
     """Write proposals of a split and their recall."""
     index = read_index(stage.index)
-    check_classes(read_checkpoint(stage.rpn), index)
+    check_classes(read_checkpoint(stage.rpn), index.classes)
     network = load_network(stage.rpn)
     if network.rpn is None:
         raise InputError(f"{stage.rpn}: has no RPN; give train_rpn's or finetune's checkpoint")

@@ -14,8 +14,8 @@ from torchvision.ops import roi_align
 
 from components.dataset.images import read_image
 from components.dataset.index import Index
-from components.device import default_device
 from components.init_backbone import CropParameters
+from components.networks.device import default_device
 from components.progress import progress
 from components.tracking import Run
 from models.assignment import best_match

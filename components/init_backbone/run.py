@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
-from components.checkpoint import save_checkpoint
 from components.contract import parameters
 from components.dataset.index import Index, read_index
 from components.init_backbone import InitBackbone
 from components.init_backbone.crops import pretrain_on_crops, training_crops
 from components.init_backbone.weights import file_weights, load_weights, torchvision_weights
 from components.metrics import write_metrics
+from components.networks.checkpoint import save_checkpoint
 from components.tracking import Run
 from models.backbones import Backbone, Norm, build_backbone
 from models.faster_rcnn import Architecture

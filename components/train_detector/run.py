@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import torch
 
-from components.checkpoint import load_part, read_checkpoint
-from components.dataset.batches import Batch, TrainingSet
 from components.dataset.index import read_index
 from components.dataset.proposal_file import ProposalFile
 from components.digest import path_digest
+from components.networks.checkpoint import check_classes, load_part, read_checkpoint
 from components.tracking import Run
 from components.train_detector import TrainDetector
 from components.train_detector.target_statistics import box_target_statistics
+from components.training.batches import Batch, TrainingSet
 from components.training.steps import (
-    check_classes,
     freeze_fixed,
     shared_features,
     train_stage,
@@ -26,7 +25,7 @@ def run(stage: TrainDetector, run: Run) -> None:
     """Train the detector and its own convs from the initial ones, on given proposals."""
     index = read_index(stage.index)
     initial = read_checkpoint(stage.backbone)
-    check_classes(initial, index)
+    check_classes(initial, index.classes)
     proposals = ProposalFile(stage.proposals)
     proposals.check(index.digest)
     torch.manual_seed(stage.solver.seed)

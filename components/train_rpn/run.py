@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import torch
 
-from components.checkpoint import load_part, read_checkpoint
-from components.dataset.batches import Batch, TrainingSet
 from components.dataset.index import read_index
 from components.digest import path_digest
+from components.networks.checkpoint import check_classes, load_part, read_checkpoint
 from components.tracking import Run
 from components.train_rpn import TrainRpn
+from components.training.batches import Batch, TrainingSet
 from components.training.steps import (
-    check_classes,
     freeze_fixed,
     shared_features,
     train_stage,
@@ -24,7 +23,7 @@ def run(stage: TrainRpn, run: Run) -> None:
     """Train the RPN and its convs from the initial ones."""
     index = read_index(stage.index)
     initial = read_checkpoint(stage.backbone)
-    check_classes(initial, index)
+    check_classes(initial, index.classes)
     torch.manual_seed(stage.solver.seed)
     network = FasterRCNN(replace(initial.architecture, anchors=stage.anchors))
     load_part(initial, network, "shared")

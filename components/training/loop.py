@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from components.dataset.batches import Batch
-from components.device import default_device, on_device
 from components.errors import InputError
+from components.networks.device import default_device, on_device
 from components.progress import progress
 from components.tracking import Run
+from components.training.batches import Batch
 from components.training.parameters import SolverParameters
 from components.training.resume import Curve, ResumePoint
 from components.training.solver import build_optimizer, lr_at, set_lr

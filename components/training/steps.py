@@ -5,30 +5,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from components.checkpoint import Checkpoint, save_checkpoint
 from components.contract import UNFINISHED, parameters
-from components.dataset.batches import Batch, TrainingSet, training_batches
-from components.dataset.index import Index
 from components.digest import value_digest
-from components.errors import InputError
 from components.metrics import write_curve, write_metrics
+from components.networks.checkpoint import save_checkpoint
 from components.tracking import Run
+from components.training.batches import Batch, TrainingSet, training_batches
 from components.training.loop import Losses, train
 from components.training.resume import Curve, ResumePoint
 from models.faster_rcnn import FasterRCNN
-
-
-def check_classes(checkpoint: Checkpoint, index: Index) -> None:
-    """Refuse a checkpoint of other classes than the data's.
-
-    Raises:
-        InputError: naming both lists.
-    """
-    if checkpoint.architecture.classes != index.classes:
-        raise InputError(
-            f"{checkpoint.path}: made for classes {list(checkpoint.architecture.classes)}, but "
-            f"the data has {list(index.classes)}; train again from init_backbone"
-        )
 
 
 def freeze_fixed(network: FasterRCNN) -> None:

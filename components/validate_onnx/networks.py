@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.device import default_device
-from components.onnx_detector import OnnxDetections, OnnxDetector
+from components.networks.device import default_device
+from components.onnx_model.detector import OnnxDetections, OnnxDetector
 from models.fast_rcnn import Detections
 from models.faster_rcnn import Architecture, FasterRCNN
 
@@ -32,7 +32,7 @@ def torch_detect(network: FasterRCNN, onnx: OnnxDetector) -> Detect:
 
 
 class OnnxNetwork:
-    """The exported detector in a network's place, for `components.inference.detect_split`."""
+    """The exported detector in a network's place, for `detect_split`."""
 
     def __init__(self, onnx: OnnxDetector, architecture: Architecture) -> None:
         self.onnx = onnx

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from components.dataset.images import read_image, resized_size
 from components.dataset.index import Image, Index
-from components.onnx_detector import OnnxDetections
+from components.onnx_model.detector import OnnxDetections
 from components.validate_onnx.agreement import Agreement, Found, Tolerance, combine, compare
 from components.validate_onnx.networks import Detect
 from models.parameters import DetectionParameters, InputParameters

@@ -7,14 +7,14 @@ from typing import Any
 import onnx
 import torch
 
-from components.average_precision import coco_metrics
-from components.checkpoint import load_network
 from components.dataset.index import Index, read_index
 from components.digest import path_digest
 from components.errors import CheckFailed, InputError
-from components.inference import detect_split
 from components.metrics import write_metrics
-from components.onnx_detector import OnnxDetector
+from components.networks.checkpoint import load_network
+from components.networks.inference import detect_split
+from components.onnx_model.detector import OnnxDetector
+from components.scoring.average_precision import coco_metrics
 from components.tracking import Run
 from components.validate_onnx import ValidateOnnx
 from components.validate_onnx.agreement import Agreement, Tolerance, combine

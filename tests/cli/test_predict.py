@@ -14,7 +14,7 @@ from PIL import Image
 from cli.predict import find_images, picture_names, predict
 from components.draw import PALETTE, Mark, class_colour, draw_marks
 from components.errors import InputError
-from components.onnx_metadata import OnnxMetadata
+from components.onnx_model.metadata import OnnxMetadata
 from models.parameters import DetectionParameters, InputParameters, ProposalParameters
 
 BOXES = np.array([[[4, 8, 16, 24], [0, 0, 32, 32], [0, 0, 0, 0]]], np.float32)

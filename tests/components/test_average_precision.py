@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.average_precision import (
+from components.dataset.index import Index, write_index
+from components.errors import InputError
+from components.scoring.average_precision import (
     all_points,
     coco_metrics,
     eleven_point,
@@ -15,13 +17,11 @@ from components.average_precision import (
     score_detections,
     unique_metric_names,
 )
-from components.dataset.index import Index, write_index
-from components.errors import InputError
 
 
 @dataclass
 class Found:
-    """Detections as `components.inference.ImageDetections` has them, without its torch."""
+    """Detections as `components.networks.inference.ImageDetections` has them, without its torch."""
 
     image_id: int
     boxes: np.ndarray

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from components.dataset.batches import Pick, TrainingSet, collate, shuffled_picks, training_batches
 from components.dataset.images import resize_image, resized_size, stack_padded
+from components.training.batches import Pick, TrainingSet, collate, shuffled_picks, training_batches
 from models.parameters import InputParameters
 
 RULE = InputParameters(short_side=128, long_side=160)

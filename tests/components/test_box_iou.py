@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from components.box_iou import box_coverage, box_iou
+from components.scoring.box_iou import box_coverage, box_iou
 
 
 def test_overlap_by_hand() -> None:

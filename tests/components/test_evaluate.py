@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from components.average_precision import ClassScore, Evaluation
 from components.dataset.index import Image, Index, write_index
 from components.evaluate.chart import Chart, Line
 from components.evaluate.curves import write_curves
@@ -14,6 +13,7 @@ from components.evaluate.pictures import SIDE, draw_picture, write_pictures
 from components.evaluate.proposal_recall import ProposalRecall, measure_recall
 from components.evaluate.ranking import Matched, best_median_worst, match
 from components.evaluate.report import Report, write_report
+from components.scoring.average_precision import ClassScore, Evaluation
 
 A, B, C = [0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 10, 30]
 

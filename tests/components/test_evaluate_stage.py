@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from components.checkpoint import save_checkpoint
 from components.contract import load_stage, main
 from components.dataset.index import write_index
 from components.errors import InputError
 from components.evaluate import Evaluate
 from components.evaluate.run import run, write_detections
-from components.inference import ImageDetections
+from components.networks.checkpoint import save_checkpoint
+from components.networks.inference import ImageDetections
 from components.tracking import Run
 from models.faster_rcnn import Architecture, FasterRCNN
 from models.parameters import (

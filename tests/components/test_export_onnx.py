@@ -11,13 +11,13 @@ from onnx import TensorProto, helper
 from torch import nn
 from torchvision.ops import roi_pool
 
-from components.checkpoint import save_checkpoint
 from components.errors import InputError
 from components.export_onnx import ExportOnnx
 from components.export_onnx.graph import export_graph
 from components.export_onnx.run import run
-from components.onnx_detector import OnnxDetections, OnnxDetector
-from components.onnx_metadata import OnnxMetadata
+from components.networks.checkpoint import save_checkpoint
+from components.onnx_model.detector import OnnxDetections, OnnxDetector
+from components.onnx_model.metadata import OnnxMetadata
 from components.tracking import Run
 from components.validate_onnx.agreement import Tolerance, combine, compare
 from components.validate_onnx.pairs import by_image

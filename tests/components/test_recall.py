@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from components import recall
-from components.recall import recall_metrics, recall_table
+from components.scoring import recall
+from components.scoring.recall import recall_metrics, recall_table
 
 # Two objects; the proposals, best first, overlap them by 0.5, 1.0 (object 1) and 0.7 (object 2).
 TRUTH = np.array([[0, 0, 10, 10], [100, 0, 110, 10]], np.float32)

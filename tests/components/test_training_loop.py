@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from components.dataset.batches import Batch
 from components.errors import InputError
 from components.tracking import Run
+from components.training.batches import Batch
 from components.training.loop import train
 from components.training.parameters import SolverParameters
 from components.training.resume import ResumePoint

@@ -11,11 +11,11 @@ from onnx import numpy_helper
 from PIL import Image
 from torch import nn
 
-from components.checkpoint import save_checkpoint
 from components.dataset.index import write_index
 from components.errors import CheckFailed, InputError
 from components.export_onnx import ExportOnnx
 from components.export_onnx.run import run as export
+from components.networks.checkpoint import save_checkpoint
 from components.tracking import Run
 from components.validate_onnx import ValidateOnnx
 from components.validate_onnx.agreement import Agreement, Found, Tolerance, combine, compare

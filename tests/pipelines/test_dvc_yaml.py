@@ -1,5 +1,6 @@
 """dvc.yaml against the stages' declarations: every path that a stage takes is wired as such."""
 
+import ast
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -46,6 +47,47 @@ def test_inputs_are_dependencies_and_outputs_are_outputs(name):
     assert set(declared(stage, "outs", "metrics", "plots")) == wanted[Output]
     assert all(path.startswith("build/.scratch/") for path in wanted[Scratch])
     assert f"components/{component}" in deps
+
+
+PLUMBING = tuple(f"components/{n}" for n in ("contract", "errors", "progress", "tracking"))
+    "components/contract",
+    "components/errors",
+    "components/progress",
+    "components/tracking",
+)
+"""Code that cannot change what a stage writes."""
+
+
+def module_file(name):
+    path = ROOT.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imported_files(start):
+    """The project's own files that a module imports, at whatever depth and time."""
+    found, waiting = set(), [start]
+    while waiting:
+        file = waiting.pop()
+        name = file.relative_to(ROOT).as_posix()
+        if name in found or not file.exists() or name.startswith(PLUMBING):
+            continue
+        found.add(name)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                own = [m for m in modules if m.startswith(("components.", "models."))]
+                waiting += [module_file(m) for m in own]
+    return found
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_change_of_any_code_that_a_stage_uses_reruns_it(name):
+    component = shlex.split(RUN[name]["cmd"])[2].removeprefix("components.")
+    code = [d for d in declared(RUN[name], "deps") if d.startswith(("components/", "models"))]
+    used = imported_files(ROOT / "components" / component / "run.py")
+    unused = [dep for dep in code if not any(file.startswith(dep) for file in used)]
+    missing = [file for file in used if not file.startswith(tuple(code))]
+    assert (sorted(missing), unused) == ([], [])
 
 
 @pytest.mark.parametrize("name", RUN)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from components.box_iou import box_iou
+from components.scoring.box_iou import box_iou
 
 COUNTS = (50, 100, 300, 1000, 2000)
 """Numbers of proposals an image, as the paper's figure of recall has them (and two below)."""

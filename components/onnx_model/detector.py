@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 
 from components.errors import InputError
-from components.onnx_metadata import OnnxMetadata
+from components.onnx_model.metadata import OnnxMetadata
 
 # cuDNN's exhaustive search would start anew for every image size. TF32 keeps 10 bits of the
 # mantissa, too few to compare with the trained network.

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from components.dataset.features import FeatureCache
 from components.dataset.images import pad_to, read_image, resize_image, resized_size, stack_padded
 from components.dataset.index import Image, Index
 from components.dataset.proposal_file import ProposalFile
+from components.training.features import FeatureCache
 from models.boxes import flip_boxes
 from models.parameters import InputParameters
 

@@ -27,7 +27,7 @@ from components.dataset.index import Index
 from components.errors import InputError
 
 if TYPE_CHECKING:
-    from components.inference import ImageDetections
+    from components.networks.inference import ImageDetections
 
 SUMMARY = {"AP": 0, "AP50": 1, "AP75": 2, "APs": 3, "APm": 4, "APl": 5, "AR100": 8}
 """Which of COCOeval's twelve summary figures are reported, and under which name."""

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from components.dataset.images import read_image, resize_image, resized_size
 from components.dataset.index import Image, Index
 from components.dataset.proposal_file import ImageProposals
-from components.device import default_device, on_device
+from components.networks.device import default_device, on_device
 from components.progress import progress
 from models.faster_rcnn import FasterRCNN
 from models.parameters import DetectionParameters, InputParameters, ProposalParameters

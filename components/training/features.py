@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from components.dataset.images import read_image, resize_image, resized_size
 from components.dataset.index import Index
-from components.device import default_device
+from components.networks.device import default_device
 from components.progress import progress
 from models.faster_rcnn import FasterRCNN
 

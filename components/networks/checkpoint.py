@@ -116,3 +116,16 @@ def load_network(path: Path) -> FasterRCNN:
         if getattr(network, part) is not None:
             load_part(checkpoint, network, part)
     return network.eval()
+
+
+def check_classes(checkpoint: Checkpoint, classes: tuple[str, ...]) -> None:
+    """Refuse a checkpoint of other classes than the data's (``classes``).
+
+    Raises:
+        InputError: naming both lists.
+    """
+    if checkpoint.architecture.classes != classes:
+        raise InputError(
+            f"{checkpoint.path}: made for classes {list(checkpoint.architecture.classes)}, but "
+            f"the data has {list(classes)}; train again from init_backbone"
+        )

@@ -1,0 +1,1 @@
+"""Networks on disk and at work: checkpoints, the device, inference over a split."""

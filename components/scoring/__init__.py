@@ -1,0 +1,1 @@
+"""Scores of detections and proposals: average precision and recall."""

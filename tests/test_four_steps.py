@@ -1,0 +1,214 @@
+"""All stages on a dozen scenes, wired as dvc.yaml wires them, with very short trainings."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from components.contract import arguments, load_stage, main, parse, roles
+from components.dataset.proposal_file import ProposalFile
+from components.digest import path_digest
+from components.networks.checkpoint import load_network, read_checkpoint
+
+INPUT = {"short_side": 64, "long_side": 80}
+SOLVER = {"iterations": 6, "images_per_batch": 2, "log_every": 3, "workers": 0, "lr": 0.01}
+LIMITS = {"pre_nms": 200, "post_nms": 50, "min_size": 2}
+
+
+class Runs:
+    """Runs stages in one folder and remembers where their outputs lie."""
+
+    def __init__(self, folder: Path, data: Path, index: Path):
+        self.folder, self.data, self.index = folder, data, index
+
+    def __call__(self, use: str, stage: str, section: dict, **inputs: Path) -> Path:
+        out = self.folder / use
+        given = {"data": self.data, "index": self.index, **inputs}
+        flags = []
+        for name, role in roles(load_stage(stage)).items():
+            if type(role).__name__ != "Input":
+                flags += [f"--{name}", str(out / name)]
+            elif name in given:
+                flags += [f"--{name}", str(given[name])]
+        main(stage, [*flags, *arguments(section)])
+        return out
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory, demo_data, demo_index_path):
+    """The outputs of all stages from step 0 to register_model, by use."""
+    run = Runs(tmp_path_factory.mktemp("build"), demo_data, demo_index_path)
+    section = {"name": "tiny", "weights": "crops", "input": INPUT, "crops": {"epochs": 1}}
+    init = run("init", "init_backbone", section)
+    anchors = {"scales": [0.5, 1.0], "ratios": [1.0]}
+    train_rpn = {"solver": SOLVER, "anchors": anchors}
+    rpn = run("1", "train_rpn", train_rpn, backbone=init / "backbone")
+    propose = {"limits": LIMITS}
+    first = run("1p", "generate_proposals", propose, rpn=rpn / "rpn")
+    step2 = {"solver": SOLVER, "roi": {"operator": "align", "size": 5}}
+    step2 |= {"targets": {"background_iou_low": 0.0}}
+    detector = run(
+        "2",
+        "train_detector",
+        step2,
+        backbone=init / "backbone",
+        proposals=first / "proposals",
+    )
+    shared = {"rpn": rpn / "rpn", "detector": detector / "detector"}
+    third = run("3", "finetune", {"part": "rpn", "solver": SOLVER}, **shared)
+    again = run("3p", "generate_proposals", propose, rpn=third / "network")
+    shared = {"rpn": third / "network", "detector": detector / "detector"}
+    fourth = run(
+        "4",
+        "finetune",
+        {"part": "detector", "solver": SOLVER, "roi_targets": {"background_iou_low": 0.0}},
+        proposals=again / "proposals",
+        **shared,
+    )
+    limits = {"proposals": LIMITS, "detection": {"score_threshold": 0.0, "max_detections": 20}}
+    evaluated = run(
+        "evaluate",
+        "evaluate",
+        limits,
+        detector=fourth / "network",
+        unshared_rpn=rpn / "rpn",
+        unshared_detector=detector / "detector",
+    )
+    exported = run("export", "export_onnx", limits, detector=fourth / "network")
+    # Nearly untrained scores lie so close together that rounding turns more NMS decisions.
+    checks = {"runs": 1, "unmatched_share": 0.1, "ap_tolerance": 0.05}
+    validated = run(
+        "validate",
+        "validate_onnx",
+        checks,
+        detector=fourth / "network",
+        model=exported / "model",
+    )
+    registered = run(
+        "register",
+        "register_model",
+        {},
+        model=exported / "model",
+        evaluation=evaluated / "metrics",
+        validation=validated / "metrics",
+    )
+    run.outputs = {
+        "init": init,
+        "1": rpn / "rpn",
+        "1p": first / "proposals",
+        "2": detector / "detector",
+        "3": third / "network",
+        "3p": again / "proposals",
+        "4": fourth / "network",
+        "evaluate": evaluated,
+        "register": registered,
+    }
+    run.train_rpn = train_rpn
+    return run
+
+
+def part(path, name):
+    return {k: v for k, v in load_file(path).items() if k.startswith(f"{name}.")}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_steps_1_and_2_both_start_from_the_initial_convs_and_go_apart(steps):
+    out = steps.outputs
+    shared = [part(out[step], "shared") for step in ("1", "2")]
+    start = part(out["init"] / "backbone", "shared")
+    weights = [k for k in start if k.endswith("0.weight")]
+    for convs in shared:
+        assert not any(torch.equal(convs[k], start[k]) for k in weights)
+    assert not same(*shared)
+    assert read_checkpoint(out["1"]).upstream["backbone"] == path_digest(out["init"] / "backbone")
+
+
+def test_steps_3_and_4_leave_the_shared_convs_bit_equal(steps):
+    out = steps.outputs
+    assert same(part(out["2"], "shared"), part(out["3"], "shared"))
+    assert same(part(out["2"], "shared"), part(out["4"], "shared"))
+
+
+def test_step_3_trains_the_rpn_only_and_step_4_the_detector_only(steps):
+    out = steps.outputs
+    assert same(part(out["2"], "detector"), part(out["3"], "detector"))
+    assert not same(part(out["1"], "rpn"), part(out["3"], "rpn"))
+    assert same(part(out["3"], "rpn"), part(out["4"], "rpn"))
+    assert not same(part(out["3"], "detector"), part(out["4"], "detector"))
+
+
+def test_box_target_statistics_travel_with_the_detector(steps):
+    two, four = (load_network(steps.outputs[step]).require_detector() for step in ("2", "4"))
+    assert torch.equal(two.target_std, four.target_std)
+    assert not torch.equal(two.target_std, torch.tensor([0.1, 0.1, 0.2, 0.2]))
+
+
+def test_proposals_name_what_made_them(steps, demo_index):
+    for proposals, network in (("1p", "1"), ("3p", "3")):
+        read = ProposalFile(steps.outputs[proposals])
+        assert read.checkpoint == path_digest(steps.outputs[network])
+        assert read.data == demo_index.digest
+        assert len(read) == len(demo_index.rows("train"))
+
+
+def test_evaluation_has_both_networks(steps):
+    metrics = json.loads((steps.outputs["evaluate"] / "metrics").read_text())
+    assert {"shared", "unshared", "recall"} <= set(metrics)
+    assert 0 <= metrics["shared"]["AP50"] <= 1
+
+
+def test_the_same_inputs_give_the_same_bytes(steps):
+    backbone = steps.outputs["init"] / "backbone"
+    again = steps("1 again", "train_rpn", steps.train_rpn, backbone=backbone)
+    for name in ("rpn", "metrics", "curve"):
+        assert (again / name).read_bytes() == (steps.folder / "1" / name).read_bytes()
+
+
+def test_worker_processes_change_no_byte(steps):
+    section = steps.train_rpn | {"solver": {**SOLVER, "workers": 2}}
+    backbone = steps.outputs["init"] / "backbone"
+    again = steps("1 workers", "train_rpn", section, backbone=backbone)
+    assert same(load_file(again / "rpn"), load_file(steps.outputs["1"]))
+
+
+def test_the_frozen_feature_cache_changes_no_byte(steps):
+    out = steps.outputs
+    section = {"part": "rpn", "solver": SOLVER, "feature_cache_gb": 0.0}
+    uncached = steps("3 uncached", "finetune", section, rpn=out["1"], detector=out["2"])
+    cached, computed = (load_file(p) for p in (out["3"], uncached / "network"))
+    for name, value in cached.items():
+        assert torch.allclose(value, computed[name], atol=1e-5), name
+
+
+def test_proposals_of_another_rpn_are_refused(steps):
+    out = steps.outputs
+    section = {"part": "detector", "solver": SOLVER}
+    inputs = {"rpn": out["3"], "detector": out["2"], "proposals": out["1p"]}
+    with pytest.raises(SystemExit, match="made with checkpoint"):
+        steps("bad", "finetune", section, **inputs)
+
+
+def test_an_rpn_on_other_convs_is_refused(steps):
+    out = steps.outputs
+    section = {"part": "detector", "solver": SOLVER}
+    inputs = {"rpn": out["1"], "detector": out["2"], "proposals": out["1p"]}
+    with pytest.raises(SystemExit, match="its convs are not the detector's"):
+        steps("bad", "finetune", section, **inputs)
+
+
+def test_part_detector_asks_for_proposals():
+    flags = "--data d --index i --detector d --rpn r --network n --metrics m --curve c --scratch s"
+    with pytest.raises(Exception, match="proposals: part detector needs them"):
+        parse(load_stage("finetune"), [*flags.split(), "--part", "detector"])
+
+
+def test_a_loss_that_overflows_stops_the_stage_and_writes_nothing(steps):
+    section = {"solver": SOLVER | {"lr": 1e30}, "anchors": steps.train_rpn["anchors"]}
+    with pytest.raises(SystemExit, match=r"is not finite .*images/train/.*\.png"):
+        steps("nan", "train_rpn", section, backbone=steps.outputs["init"] / "backbone")
+    assert not (steps.folder / "nan" / "rpn").exists()
