@@ -50,11 +50,6 @@ def test_inputs_are_dependencies_and_outputs_are_outputs(name):
 
 
 PLUMBING = tuple(f"components/{n}" for n in ("contract", "errors", "progress", "tracking"))
-    "components/contract",
-    "components/errors",
-    "components/progress",
-    "components/tracking",
-)
 """Code that cannot change what a stage writes."""
 
 
