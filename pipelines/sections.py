@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 
 import yaml
 
-from components.contract import arguments, field_default, load_stage, parse, roles
+from components.command_line import arguments, field_default, parse
+from components.contract import load_stage, roles
 from components.errors import InputError
 
 COMPONENTS = {

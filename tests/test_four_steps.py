@@ -7,9 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.contract import arguments, load_stage, main, parse, roles
+from components.command_line import arguments, parse
+from components.contract import load_stage, roles
 from components.dataset.proposal_file import ProposalFile
 from components.digest import path_digest
+from components.main import main
 from components.networks.checkpoint import load_network, read_checkpoint
 
 INPUT = {"short_side": 64, "long_side": 80}

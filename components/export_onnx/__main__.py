@@ -1,5 +1,5 @@
 """The command line of export_onnx."""
 
-from components.contract import main
+from components.main import main
 
 main("export_onnx")

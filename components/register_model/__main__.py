@@ -1,5 +1,5 @@
 """``python -m components.register_model``."""
 
-from components.contract import main
+from components.main import main
 
 main("register_model")

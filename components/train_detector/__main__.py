@@ -1,3 +1,3 @@
-from components.contract import main
+from components.main import main
 
 main("train_detector")

@@ -1,5 +1,5 @@
 """The command line of the stage."""
 
-from components.contract import main
+from components.main import main
 
 main("validate_data")

@@ -1,5 +1,5 @@
 """The command line of validate_onnx."""
 
-from components.contract import main
+from components.main import main
 
 main("validate_onnx")

@@ -1,28 +1,29 @@
+import dataclasses
 import json
 import sys
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
 import pytest
 
-from components import contract
+from components import main as stage_main
+from components.command_line import arguments, build, command_line_parser, field_docs, parse
 from components.contract import (
     Input,
     Output,
+    Resources,
     Scratch,
-    arguments,
-    build,
-    command_line_parser,
     load_stage,
     parameters,
-    parse,
     paths,
+    roles,
     stage_name,
-    whole_outputs,
 )
 from components.errors import InputError
+from components.main import check_inputs
+from components.outputs import whole_outputs
 from pipelines.sections import COMPONENTS
 
 
@@ -147,7 +148,7 @@ def test_an_output_that_was_not_written_is_an_error(tmp_path):
 
 def test_missing_input_is_named(tmp_path):
     with pytest.raises(InputError, match="--data d: no such file"):
-        contract.check_inputs(toy(tmp_path))
+        check_inputs(toy(tmp_path))
 
 
 def test_main_runs_publishes_and_clears_unfinished_work(tmp_path, monkeypatch):
@@ -159,14 +160,14 @@ def test_main_runs_publishes_and_clears_unfinished_work(tmp_path, monkeypatch):
 
     module.run = run
     monkeypatch.setitem(sys.modules, "components.toy_stage.run", module)
-    monkeypatch.setattr(contract, "load_stage", lambda name: ToyStage)
+    monkeypatch.setattr(stage_main, "load_stage", lambda name: ToyStage)
     (tmp_path / "d").mkdir()
     flags = ["--data", tmp_path / "d", "--model", tmp_path / "m", "--scratch", tmp_path / "s"]
-    contract.main("toy_stage", [*map(str, flags), "--mode", "b"])
+    stage_main.main("toy_stage", [*map(str, flags), "--mode", "b"])
     assert json.loads((tmp_path / "m").read_text())["mode"] == "b"
     assert not (tmp_path / "s" / "unfinished").exists()
     with pytest.raises(SystemExit, match="toy_stage: --data nowhere"):
-        contract.main("toy_stage", ["--data", "nowhere", "--model", "m", "--scratch", "s"])
+        stage_main.main("toy_stage", ["--data", "nowhere", "--model", "m", "--scratch", "s"])
 
 
 def test_building_from_flat_values():
@@ -177,15 +178,15 @@ def test_building_from_flat_values():
 @pytest.mark.parametrize("name", sorted(set(COMPONENTS.values())))
 def test_every_stage_documents_every_field(name):
     def check(cls):
-        docs = contract.field_docs(cls)
-        hints = contract.get_type_hints(cls)
-        for item in contract.dataclasses.fields(cls):
-            if contract.dataclasses.is_dataclass(hints[item.name]):
+        docs = field_docs(cls)
+        hints = get_type_hints(cls)
+        for item in dataclasses.fields(cls):
+            if dataclasses.is_dataclass(hints[item.name]):
                 check(hints[item.name])
             else:
                 assert docs.get(item.name), f"{cls.__name__}.{item.name} has no docstring"
 
     stage = load_stage(name)
     check(stage)
-    assert isinstance(stage.resources, contract.Resources)
-    assert {"metrics"} <= set(contract.roles(stage))
+    assert isinstance(stage.resources, Resources)
+    assert {"metrics"} <= set(roles(stage))

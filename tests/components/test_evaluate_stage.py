@@ -9,11 +9,12 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from components.contract import load_stage, main
+from components.contract import load_stage
 from components.dataset.index import write_index
 from components.errors import InputError
 from components.evaluate import Evaluate
 from components.evaluate.run import run, write_detections
+from components.main import main
 from components.networks.checkpoint import save_checkpoint
 from components.networks.inference import ImageDetections
 from components.tracking import Run

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.contract import command_line_parser, parse
+from components.command_line import command_line_parser, parse
 from components.dataset.index import write_index
 from components.errors import InputError
 from components.register_model import RegisterModel

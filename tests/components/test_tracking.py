@@ -11,10 +11,11 @@ from typing import Annotated
 import pytest
 
 from components import tracking
-from components.contract import Input, Output, Scratch, whole_outputs
+from components.contract import Input, Output, Scratch
 from components.digest import path_digest
 from components.errors import InputError
 from components.metrics import read_metrics
+from components.outputs import whole_outputs
 from components.tracking import Run, pipeline_run, ship, spool, track
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"

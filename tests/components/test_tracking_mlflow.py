@@ -14,9 +14,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from components import tracking
-from components.contract import Input, Output, whole_outputs
+from components.contract import Input, Output
 from components.dataset.index import write_index
 from components.errors import InputError
+from components.outputs import whole_outputs
 from components.register_model import RegisterModel
 from components.register_model.run import run as run_register_model
 from components.tracking import pipeline_run, registry, replay, ship, spool, store, track

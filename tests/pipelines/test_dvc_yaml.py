@@ -49,7 +49,9 @@ def test_inputs_are_dependencies_and_outputs_are_outputs(name):
     assert f"components/{component}" in deps
 
 
-PLUMBING = tuple(f"components/{n}" for n in ("contract", "errors", "progress", "tracking"))
+PLUMBING = tuple(
+    f"components/{name}" for name in ("command_line", "contract", "errors", "progress", "tracking")
+)
 """Code that cannot change what a stage writes."""
 
 

@@ -1,0 +1,40 @@
+"""Running a stage: ``python -m components.<stage>``."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from components.command_line import parse
+from components.contract import UNFINISHED, Input, Scratch, load_stage, paths
+from components.errors import InputError
+from components.outputs import remove, whole_outputs
+
+
+def check_inputs(stage: Any) -> None:
+    """Refuse inputs that do not exist.
+
+    Raises:
+        InputError: naming the flag and the path.
+    """
+    for name, path in paths(stage, Input).items():
+        if not path.exists():
+            raise InputError(
+                f"--{name} {path}: no such file or folder. Run the stage that writes it first "
+                "(`dvc repro` runs all that are needed)."
+            )
+
+
+def main(name: str, argv: Sequence[str] | None = None) -> None:
+    """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
+    try:
+        stage = parse(load_stage(name), sys.argv[1:] if argv is None else argv)
+        check_inputs(stage)
+        from components.tracking import track
+
+        with track(stage) as run, whole_outputs(stage) as aside:
+            import_module(f"components.{name}.run").run(aside, run)
+        for scratch in paths(stage, Scratch).values():
+            remove(scratch / UNFINISHED)
+    except InputError as error:
+        sys.exit(f"{name}: {error}")
