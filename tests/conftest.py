@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from components.dataset.index import Index, read_index
 
 torch.set_num_threads(2)
+settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
+settings.load_profile("no deadline")
 
 
 def run_stage(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:

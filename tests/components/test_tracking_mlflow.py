@@ -291,6 +291,8 @@ def test_the_shipper_starts_by_itself(
     client: MlflowClient, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
+    monkeypatch.delenv("FOURSTEP_TRACKING", raising=False)
+    monkeypatch.setenv("FOURSTEP_TRACKING_WAIT", "300")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(client.tracking_uri))
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", place.name)
     monkeypatch.setenv("FOURSTEP_SPOOL", str(place / "spool"))
