@@ -107,7 +107,7 @@ def steps(tmp_path_factory, demo_data, demo_index_path):
         "evaluate": evaluated,
         "register": registered,
     }
-    run.train_rpn = train_rpn
+    run.train_rpn, run.train_detector = train_rpn, step2
     return run
 
 
@@ -169,6 +169,11 @@ def test_the_same_inputs_give_the_same_bytes(steps):
     again = steps("1 again", "train_rpn", steps.train_rpn, backbone=backbone)
     for name in ("rpn", "metrics", "curve"):
         assert (again / name).read_bytes() == (steps.folder / "1" / name).read_bytes()
+    proposals = steps.outputs["1p"]
+    inputs = {"backbone": backbone, "proposals": proposals}
+    again = steps("2 again", "train_detector", steps.train_detector, **inputs)
+    for name in ("detector", "metrics", "curve"):
+        assert (again / name).read_bytes() == (steps.folder / "2" / name).read_bytes()
 
 
 def test_worker_processes_change_no_byte(steps):
