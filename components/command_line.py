@@ -45,7 +45,7 @@ def command_line_parser(cls: type) -> Parser:
     ``--name`` and ``--no-name``.
     """
     parser = Parser(
-        prog=f"python -m {cls.__module__}",
+        usage=f"python -m {cls.__module__} --FLAG VALUE ...",
         description=inspect.cleandoc(cls.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
