@@ -115,7 +115,7 @@ def pretrain_on_crops(
 
 
 def _jitter(images: Tensor) -> Tensor:
-    """Crops shifted by up to an eighth of their side; what leaves at one edge enters at the other."""
+    """Crops shifted by up to an eighth of their side; what leaves an edge enters opposite."""
     limit = images.shape[-1] // 8
     x, y = (int(torch.randint(-limit, limit + 1, ())) for _ in range(2))
     return images.roll((y, x), dims=(2, 3))
