@@ -1,10 +1,9 @@
 """Run finetune."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from components.contract import UNFINISHED
 from components.dataset.index import Index, read_index
@@ -14,11 +13,12 @@ from components.errors import InputError
 from components.finetune import Finetune
 from components.networks.checkpoint import Checkpoint, check_classes, load_part, read_checkpoint
 from components.tracking import Run
-from components.training.batches import Batch, TrainingSet
+from components.training.batches import TrainingSet
 from components.training.features import FeatureCache, cached_features, features_size
 from components.training.loop import Losses
 from components.training.steps import (
-    shared_features,
+    detector_losses,
+    rpn_losses,
     train_stage,
     write_training,
 )
@@ -31,9 +31,6 @@ def run(stage: Finetune, run: Run) -> None:
     rpn, detector = read_checkpoint(stage.rpn), read_checkpoint(stage.detector)
     for checkpoint in (rpn, detector):
         check_classes(checkpoint, index.classes)
-    proposals = open_proposals(stage, index)
-    network = build_network(stage, rpn, detector)
-    network.shared.requires_grad_(False)
     upstream = {
         "data": index.digest,
         "rpn": path_digest(stage.rpn),
@@ -41,20 +38,23 @@ def run(stage: Finetune, run: Run) -> None:
     }
     if stage.proposals:
         upstream["proposals"] = path_digest(stage.proposals)
+    proposals = open_proposals(stage, index, upstream["rpn"])
+    network = build_network(stage, rpn, detector)
+    network.shared.requires_grad_(False)
     features = open_features(stage, network, index, upstream)
     dataset = TrainingSet(stage.data, index, network.architecture.input, proposals, features)
-    part, losses = PARTS[stage.part](stage, network)
+    part, losses = trained_part(stage, network)
     description = {"rpn": "3 fine-tune RPN", "detector": "4 fine-tune detector"}[stage.part]
     curve = train_stage(stage, run, network, [part], losses, dataset, upstream, description)
     write_training(stage, stage.network, network, curve, upstream)
 
 
-def open_proposals(stage: Finetune, index: Index) -> ProposalFile | None:
+def open_proposals(stage: Finetune, index: Index, rpn_digest: str) -> ProposalFile | None:
     """The proposals for part detector, checked to be this RPN's on this data."""
     if stage.part == "rpn" or stage.proposals is None:
         return None
     proposals = ProposalFile(stage.proposals)
-    proposals.check(index.digest, path_digest(stage.rpn))
+    proposals.check(index.digest, rpn_digest)
     return proposals
 
 
@@ -115,32 +115,8 @@ def open_features(
     return cached_features(folder, key, network, stage.data, index, "train", stage.solver.flip)
 
 
-def rpn_part(stage: Finetune, network: FasterRCNN) -> tuple[torch.nn.Module, Losses]:
-    """Step 3: the RPN and its losses."""
-    rpn = network.require_rpn()
-
-    def losses(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        features = shared_features(network, batch)
-        return rpn.losses(features, batch.sizes, batch.boxes, stage.rpn_targets, generator)
-
-    return rpn, losses
-
-
-def detector_part(stage: Finetune, network: FasterRCNN) -> tuple[torch.nn.Module, Losses]:
-    """Step 4: the detector and its losses."""
-    detector = network.require_detector()
-
-    def losses(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        features = shared_features(network, batch)
-        truth = (batch.boxes, batch.labels)
-        return detector.losses(
-            features, batch.proposals, batch.valid, *truth, stage.roi_targets, generator
-        )
-
-    return detector, losses
-
-
-PARTS: dict[str, Callable[[Finetune, FasterRCNN], tuple[torch.nn.Module, Losses]]] = {
-    "rpn": rpn_part,
-    "detector": detector_part,
-}
+def trained_part(stage: Finetune, network: FasterRCNN) -> tuple[nn.Module, Losses]:
+    """What learns, and its losses: the RPN in step 3, the detector in step 4."""
+    if stage.part == "rpn":
+        return network.require_rpn(), rpn_losses(network, stage.rpn_targets)
+    return network.require_detector(), detector_losses(network, stage.roi_targets)

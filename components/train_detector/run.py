@@ -11,10 +11,10 @@ from components.networks.checkpoint import check_classes, load_part, read_checkp
 from components.tracking import Run
 from components.train_detector import TrainDetector
 from components.train_detector.target_statistics import box_target_statistics
-from components.training.batches import Batch, TrainingSet
+from components.training.batches import TrainingSet
 from components.training.steps import (
+    detector_losses,
     freeze_fixed,
-    shared_features,
     train_stage,
     write_training,
 )
@@ -39,13 +39,7 @@ def run(stage: TrainDetector, run: Run) -> None:
         detector.target_mean.copy_(mean)
         detector.target_std.copy_(std)
 
-    def losses(batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        features = shared_features(network, batch)
-        truth = (batch.boxes, batch.labels)
-        return detector.losses(
-            features, batch.proposals, batch.valid, *truth, stage.targets, generator
-        )
-
+    losses = detector_losses(network, stage.targets)
     dataset = TrainingSet(stage.data, index, initial.architecture.input, proposals)
     upstream = {
         "data": index.digest,

@@ -9,10 +9,10 @@ from components.digest import path_digest
 from components.networks.checkpoint import check_classes, load_part, read_checkpoint
 from components.tracking import Run
 from components.train_rpn import TrainRpn
-from components.training.batches import Batch, TrainingSet
+from components.training.batches import TrainingSet
 from components.training.steps import (
     freeze_fixed,
-    shared_features,
+    rpn_losses,
     train_stage,
     write_training,
 )
@@ -28,14 +28,9 @@ def run(stage: TrainRpn, run: Run) -> None:
     network = FasterRCNN(replace(initial.architecture, anchors=stage.anchors))
     load_part(initial, network, "shared")
     freeze_fixed(network)
-    rpn = network.require_rpn()
-
-    def losses(batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        features = shared_features(network, batch)
-        return rpn.losses(features, batch.sizes, batch.boxes, stage.targets, generator)
-
+    losses = rpn_losses(network, stage.targets)
     dataset = TrainingSet(stage.data, index, initial.architecture.input)
     upstream = {"data": index.digest, "backbone": path_digest(stage.backbone)}
-    trained = [network.shared, rpn]
+    trained = [network.shared, network.require_rpn()]
     curve = train_stage(stage, run, network, trained, losses, dataset, upstream, "1 train RPN")
     write_training(stage, stage.rpn, network, curve, upstream)

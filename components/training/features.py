@@ -35,9 +35,14 @@ class FeatureCache:
         """The features (D, h, w) of an image."""
         if self._values is None:
             self._values = np.memmap(self._file, dtype=np.float32, mode="c")
-        offset, *shape = self._shapes[f"{row}{'m' if flip else ''}"]
+        offset, *shape = self._shapes[_name(row, flip)]
         values = self._values[offset : offset + int(np.prod(shape))]
         return torch.from_numpy(values.reshape(shape))
+
+
+def _name(row: int, flip: bool) -> str:
+    """The key of an image's or mirror image's features."""
+    return f"{row}{'m' if flip else ''}"
 
 
 class _Images(Dataset[tuple[str, Tensor]]):
@@ -57,7 +62,7 @@ class _Images(Dataset[tuple[str, Tensor]]):
     def __getitem__(self, number: int) -> tuple[str, Tensor]:
         row, mirror = self.picks[number]
         pixels = resize_image(read_image(self.data / self.index.image(row).file), self.rule)
-        return f"{row}{'m' if mirror else ''}", pixels.flip(2) if mirror else pixels
+        return _name(row, mirror), pixels.flip(2) if mirror else pixels
 
 
 def features_size(network: FasterRCNN, index: Index, split: str, flip: bool) -> int:

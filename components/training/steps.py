@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from components.contract import UNFINISHED, parameters
@@ -14,6 +15,7 @@ from components.training.batches import Batch, TrainingSet, training_batches
 from components.training.loop import Losses, train
 from components.training.resume import Curve, ResumePoint
 from models.faster_rcnn import FasterRCNN
+from models.parameters import RoITargetParameters, RPNTargetParameters
 
 
 def freeze_fixed(network: FasterRCNN) -> None:
@@ -26,6 +28,29 @@ def freeze_fixed(network: FasterRCNN) -> None:
 def shared_features(network: FasterRCNN, batch: Batch) -> Tensor:
     """The features of a batch: as read back from the cache, or computed."""
     return batch.images if batch.frozen else network.features(batch.images)
+
+
+def rpn_losses(network: FasterRCNN, targets: RPNTargetParameters) -> Losses:
+    """The RPN's losses of a batch, for steps 1 and 3."""
+    rpn = network.require_rpn()
+
+    def losses(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        features = shared_features(network, batch)
+        return rpn.losses(features, batch.sizes, batch.boxes, targets, generator)
+
+    return losses
+
+
+def detector_losses(network: FasterRCNN, targets: RoITargetParameters) -> Losses:
+    """The detector's losses of a batch, for steps 2 and 4."""
+    detector = network.require_detector()
+
+    def losses(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        features = shared_features(network, batch)
+        truth = (batch.boxes, batch.labels)
+        return detector.losses(features, batch.proposals, batch.valid, *truth, targets, generator)
+
+    return losses
 
 
 def train_stage(
