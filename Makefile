@@ -1,11 +1,12 @@
 # Two commands: `make run` (set-up, embedded data, all four steps), `make test` (set-up, all checks).
 PYTHON ?= python3
 VENV := .venv
+ROLES := data train onnx register
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run test setup lock lint unit data ui clean
+.PHONY: run test setup lock lint unit data ui images containers clean
 
 run: setup data
 	dvc repro
@@ -34,12 +35,23 @@ lint:
 unit:
 	pytest
 
+images: setup # BASE=python:... PUSH=registry.example.com/team OPTIONS="--option=..."
+	fourstep images --only data --only train --only onnx --only register --only workbench \
+	  $(if $(BASE),--base $(BASE)) $(if $(PUSH),--push $(PUSH)) $(OPTIONS)
+
+containers: setup # needs a container engine and its `make images`
+	FOURSTEP_CONTAINERS=1 pytest tests/containers
+
 ui:
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
 
+COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --universal --python-version 3.11
+
 lock: # after a change of pyproject.toml's dependencies
-	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras --python-version 3.11 --universal pyproject.toml requirements-build.in -o requirements.txt
-	echo uv | uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --universal - -o requirements-uv.txt
+	$(COMPILE) --all-extras pyproject.toml requirements-build.in -o requirements.txt
+	echo uv | $(COMPILE) - -o requirements-uv.txt
+	for role in $(ROLES); do \
+	  $(COMPILE) --group $$role --constraint requirements.txt -o requirements/$$role.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) build

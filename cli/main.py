@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from cli import cluster
 from components.errors import InputError
 
 app = typer.Typer(
     name="fourstep",
-    help="Four-step Faster R-CNN training. The pipeline itself runs with `dvc repro`.",
+    help="Four-step Faster R-CNN training: `dvc repro` runs it here, `submit` on a cluster.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,18 +33,22 @@ def demo_data(
 @app.command()
 def check(
     params: Annotated[Path, typer.Argument(help="Settings to check.")] = Path("params.yaml"),
+    section: Annotated[
+        list[str] | None,
+        typer.Option(help="A section, NAME={...} with its settings as JSON, in place of a file."),
+    ] = None,
     write: Annotated[
         Path | None, typer.Option(help="File to list the checked sections in.")
     ] = None,
 ) -> None:
     """Check params.yaml: unknown keys and impossible values are errors that name the key."""
-    from pipelines.sections import check_params
+    from pipelines.sections import check_json, check_params
 
-    sections = check_params(params)
+    sections = check_json(section) if section else check_params(params)
     if write:
         write.parent.mkdir(parents=True, exist_ok=True)
         write.write_text("".join(f"{name}\n" for name in sections))
-    typer.echo(f"{params}: {len(sections)} sections are right")
+    typer.echo(f"{len(sections)} sections are right")
 
 
 @app.command()
@@ -80,6 +85,14 @@ def summary(
     from cli.summary import print_summary
 
     print_summary(build)
+
+
+app.command("images")(cluster.images)
+app.command("compile")(cluster.compile_command)
+app.command("run-local")(cluster.run_local)
+app.command("lint")(cluster.lint)
+app.command("submit")(cluster.submit)
+app.command("watch")(cluster.watch)
 
 
 @track_app.command("replay")

@@ -43,10 +43,15 @@ class Scratch:
     """
 
 
+Image = Literal["data", "train", "onnx", "register"]
+"""The container images, by the role of what is installed in them (Dockerfile)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """What a stage asks of a cluster."""
 
+    image: Image = "train"
     cpu: int = 2
     memory_gib: int = 4
     gpu: int = 0

@@ -1,14 +1,16 @@
-"""Running a stage: ``python -m components.<stage>``."""
+"""Running a stage: ``python -m components.<stage>``, by hand, by DVC or by Kubeflow."""
 
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from components import kubeflow
 from components.command_line import parse
-from components.contract import UNFINISHED, Input, Scratch, load_stage, paths
+from components.contract import Input, load_stage, paths
 from components.errors import InputError
-from components.outputs import remove, whole_outputs
+from components.outputs import whole_outputs
+from components.scratch import sole_use
 
 
 def check_inputs(stage: Any) -> None:
@@ -28,13 +30,16 @@ def check_inputs(stage: Any) -> None:
 def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
     try:
-        stage = parse(load_stage(name), sys.argv[1:] if argv is None else argv)
+        task, flags = kubeflow.split(sys.argv[1:] if argv is None else argv)
+        stage = parse(load_stage(name), flags)
+        if task:
+            stage = task.own_scratch(stage)
         check_inputs(stage)
         from components.tracking import track
 
-        with track(stage) as run, whole_outputs(stage) as aside:
+        with track(stage) as run, sole_use(stage), whole_outputs(stage) as aside:
             import_module(f"components.{name}.run").run(aside, run)
-        for scratch in paths(stage, Scratch).values():
-            remove(scratch / UNFINISHED)
+        if task:
+            task.report(stage, run.mlflow_run_id)
     except InputError as error:
         sys.exit(f"{name}: {error}")

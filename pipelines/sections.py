@@ -1,8 +1,10 @@
 """The sections of params.yaml, one for each use of a component, and their strict check."""
 
+import copy
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from argparse import ArgumentTypeError
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -11,6 +13,7 @@ import yaml
 from components.command_line import arguments, field_default, parse
 from components.contract import load_stage, roles
 from components.errors import InputError
+from components.kubeflow import json_object, whole_numbers
 
 COMPONENTS = {
     "validate_data": "validate_data",
@@ -27,32 +30,101 @@ COMPONENTS = {
 }
 """The component behind each section, in the order of the pipeline."""
 
+STAGES = (
+    "check_params",
+    "validate_data",
+    "init_backbone",
+    "train_rpn",
+    "generate_proposals_1",
+    "train_detector",
+    "finetune_rpn",
+    "generate_proposals_3",
+    "finetune_detector",
+    "evaluate",
+    "export_onnx",
+    "validate_onnx",
+    "register_model",
+    "fetch_data",
+    "check_data",
+)
+"""The names of all tasks: those of dvc.yaml, and the two that only Kubeflow has."""
+
 
 def check_params(path: Path) -> dict[str, Any]:
     """The stages that a params.yaml gives, by section; all of it is checked.
 
     Raises:
-        InputError: the file is no mapping of sections; a section is missing or unknown; a key is
-            unknown or its value impossible. Names the file, section, key and value.
+        InputError: as `check_sections`, or the file is no mapping.
     """
-    sections = read_sections(path)
+    return check_sections(read_yaml(path), str(path))
+
+
+def check_json(sections: Iterable[str]) -> dict[str, Any]:
+    """The stages of sections given as ``NAME={...}``, in JSON: Kubeflow has no file of them.
+
+    Raises:
+        InputError: as `check_sections`, or a section is no JSON object.
+    """
+    found = {}
+    for section in sections:
+        name, _, text = section.partition("=")
+        try:
+            found[name] = whole_numbers(json_object(text))
+        except (ArgumentTypeError, InputError) as error:
+            raise InputError(f"{name}: {error}") from None
+    return check_sections(found, "the run's inputs")
+
+
+def check_sections(sections: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The stages that the sections give.
+
+    Raises:
+        InputError: a section is missing or unknown; a key is unknown or its value impossible.
+            Names the source, section, key and value.
+    """
     for name in sections:
         if name not in COMPONENTS:
-            raise InputError(f"{path}: unknown section '{name}'{_suggest(name, COMPONENTS)}")
+            raise InputError(f"{source}: unknown section '{name}'{_suggest(name, COMPONENTS)}")
     for name in COMPONENTS:
         if name not in sections:
-            raise InputError(f"{path}: section '{name}' is missing; write `{name}: {{}}` at least")
+            raise InputError(
+                f"{source}: section '{name}' is missing; write `{name}: {{}}` at least"
+            )
     stages = {}
     for name, section in sections.items():
         try:
             stages[name] = check_section(COMPONENTS[name], section or {})
         except InputError as error:
-            raise InputError(f"{path}: {name}.{error}") from None
+            raise InputError(f"{source}: {name}.{error}") from None
     return stages
 
 
-def read_sections(path: Path) -> dict[str, Any]:
-    """The sections of a YAML file.
+def with_settings(sections: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The sections with single values replaced, given as ``train_rpn.solver.lr=0.002`` (YAML).
+
+    Raises:
+        InputError: a setting has no key or no value, or goes into what is no group.
+    """
+    changed = copy.deepcopy(dict(sections))
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        *groups, last = key.split(".")
+        if not (groups and last and equals and text):
+            raise InputError(f"--set {setting}: is not like train_rpn.solver.lr=0.002")
+        place = changed
+        for group in groups:
+            place = place.setdefault(group, {})
+            if not isinstance(place, dict):
+                raise InputError(f"--set {setting}: '{group}' is a value and has no keys")
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"--set {setting}: {text!r} is no YAML value") from None
+    return changed
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
 
     Raises:
         InputError: it cannot be read or is no mapping.
@@ -62,7 +134,7 @@ def read_sections(path: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as YAML ({error})") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: must hold sections, such as `train_rpn:`")
+        raise InputError(f"{path}: must hold a mapping, such as `train_rpn:` with its settings")
     return value
 
 

@@ -167,12 +167,12 @@ def test_evaluation_has_both_networks(steps):
 def test_the_same_inputs_give_the_same_bytes(steps):
     backbone = steps.outputs["init"] / "backbone"
     again = steps("1 again", "train_rpn", steps.train_rpn, backbone=backbone)
-    for name in ("rpn", "metrics", "curve"):
+    for name in ("rpn", "metrics", "curve", "page"):
         assert (again / name).read_bytes() == (steps.folder / "1" / name).read_bytes()
     proposals = steps.outputs["1p"]
     inputs = {"backbone": backbone, "proposals": proposals}
     again = steps("2 again", "train_detector", steps.train_detector, **inputs)
-    for name in ("detector", "metrics", "curve"):
+    for name in ("detector", "metrics", "curve", "page"):
         assert (again / name).read_bytes() == (steps.folder / "2" / name).read_bytes()
 
 
@@ -209,7 +209,8 @@ def test_an_rpn_on_other_convs_is_refused(steps):
 
 
 def test_part_detector_asks_for_proposals():
-    flags = "--data d --index i --detector d --rpn r --network n --metrics m --curve c --scratch s"
+    flags = "--data d --index i --detector d --rpn r --network n --metrics m --curve c --page p"
+    flags += " --scratch s"
     with pytest.raises(Exception, match="proposals: part detector needs them"):
         parse(load_stage("finetune"), [*flags.split(), "--part", "detector"])
 

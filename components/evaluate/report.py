@@ -2,20 +2,29 @@
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image as Picture
 
 from components.dataset.index import Image, Index
-from components.evaluate.chart import BLUE, COLOURS, ORANGE, Chart, Line
 from components.evaluate.curves import mean_precision
 from components.evaluate.proposal_recall import ProposalRecall
 from components.evaluate.ranking import Matched
+from components.pages.chart import (
+    BLUE,
+    COLOURS,
+    ORANGE,
+    SHARES,
+    Axis,
+    Chart,
+    Line,
+    points,
+)
+from components.pages.page import write_page
 from components.scoring.average_precision import RECALLS, ClassScore, Evaluation
 from components.scoring.recall import IOUS
 
@@ -51,15 +60,7 @@ class Report:
 
 def write_report(path: Path, report: Report) -> None:
     """Write the page."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.jinja").render(content(report))
-    path.write_text(page + "\n", encoding="utf-8")
+    write_page(path, Path(__file__).with_name("report.html.jinja"), content(report))
 
 
 def content(report: Report) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def precision_chart(shared: Evaluation, unshared: Evaluation) -> Chart:
     all_shown = len(most) == len(shared.classes)
     which = "" if all_shown else f", the {len(most)} classes with most objects"
     title = f"Precision and recall at IoU 0.50{which}"
-    return Chart(title, "recall", "precision", lines, (0, 0.2, 0.4, 0.6, 0.8, 1))
+    return Chart(title, lines, Axis("recall", SHARES), Axis("precision", SHARES))
 
 
 def curve(precision: np.ndarray) -> list[tuple[float, float]]:
@@ -136,16 +137,13 @@ def recall_charts(recall: ProposalRecall) -> list[Chart]:
                 f"{title}, mean of IoU 0.50 to 0.95", ORANGE, dashed, points(recall.counts, average)
             ),
         ]
-    most = recall.counts[-1]
+    iou = Axis("IoU", (0.5, 0.6, 0.7, 0.8, 0.9, 1))
+    number = Axis("proposals an image", recall.counts, log=True)
+    share = Axis("recall", SHARES)
     return [
-        Chart(f"Recall of {most} proposals", "IoU", "recall", by_iou, (0.5, 0.6, 0.7, 0.8, 0.9, 1)),
-        Chart("Recall by number", "proposals an image", "recall", by_count, recall.counts, True),
+        Chart(f"Recall of {recall.counts[-1]} proposals", by_iou, iou, share),
+        Chart("Recall by number", by_count, number, share),
     ]
-
-
-def points(x: Iterable[float], y: np.ndarray) -> list[tuple[float, float]]:
-    """Pairs of plain floats."""
-    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
 
 
 def galleries(report: Report) -> list[dict[str, Any]]:

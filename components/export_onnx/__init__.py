@@ -19,7 +19,7 @@ class ExportOnnx:
     operator, for which ONNX Runtime has a CPU kernel only.
     """
 
-    resources: ClassVar[Resources] = Resources(cpu=2, memory_gib=4)
+    resources: ClassVar[Resources] = Resources(image="onnx", memory_gib=4)
 
     detector: Annotated[Path, Input("Model")]
     """Step 4's checkpoint: shared convolutions, RPN and detector."""

@@ -37,6 +37,8 @@ class Finetune:
     """Last losses."""
     curve: Annotated[Path, Output("Plot")]
     """Loss curve, CSV."""
+    page: Annotated[Path, Output("HTML")]
+    """Losses and metrics on one page, HTML."""
     scratch: Annotated[Path, Scratch()]
     """Folder of resumable state and of the frozen features."""
 

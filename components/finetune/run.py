@@ -24,6 +24,8 @@ from components.training.steps import (
 )
 from models.faster_rcnn import FasterRCNN
 
+TITLES = {"rpn": "Step 3: fine-tune the RPN", "detector": "Step 4: fine-tune the detector"}
+
 
 def run(stage: Finetune, run: Run) -> None:
     """Train one part on fixed shared convs."""
@@ -44,9 +46,9 @@ def run(stage: Finetune, run: Run) -> None:
     features = open_features(stage, network, index, upstream)
     dataset = TrainingSet(stage.data, index, network.architecture.input, proposals, features)
     part, losses = trained_part(stage, network)
-    description = {"rpn": "3 fine-tune RPN", "detector": "4 fine-tune detector"}[stage.part]
-    curve = train_stage(stage, run, network, [part], losses, dataset, upstream, description)
-    write_training(stage, stage.network, network, curve, upstream)
+    title = TITLES[stage.part]
+    curve = train_stage(stage, run, network, [part], losses, dataset, upstream, title)
+    write_training(stage, stage.network, network, curve, upstream, title, index)
 
 
 def open_proposals(stage: Finetune, index: Index, rpn_digest: str) -> ProposalFile | None:

@@ -27,6 +27,8 @@ class GenerateProposals:
     """Recall at IoU 0.5 and 0.7 and mean over 0.5..0.95, for several numbers of proposals."""
     recall: Annotated[Path, Output("Plot")]
     """Recall by IoU and number of proposals, CSV."""
+    page: Annotated[Path, Output("HTML")]
+    """Recall on one page, HTML."""
 
     split: Literal["train", "test"] = "train"
     """Whose images."""

@@ -9,6 +9,7 @@ from components.dataset.proposal_file import ImageProposals, ProposalFile, write
 from components.digest import path_digest
 from components.errors import InputError
 from components.generate_proposals import GenerateProposals
+from components.generate_proposals.page import ProposalsPage, write_proposals_page
 from components.metrics import write_curve, write_metrics
 from components.networks.checkpoint import check_classes, load_network, read_checkpoint
 from components.networks.inference import propose_split
@@ -35,11 +36,18 @@ def run(stage: GenerateProposals, run: Run) -> None:
     write_proposals(stage.proposals, found, checkpoint=path_digest(stage.rpn), data=index.digest)
     written = ProposalFile(stage.proposals)
     images = [index.image(row) for row in index.rows(stage.split)]
-    table = recall_table(
-        [image.boxes[~image.crowd] for image in images],
-        [written.image(image.image_id).boxes for image in images],
-    )
+    boxes = [written.image(image.image_id).boxes for image in images]
+    table = recall_table([image.boxes[~image.crowd] for image in images], boxes)
     write_recall(stage, table, len(images))
+    page = ProposalsPage(
+        architecture=network.architecture,
+        index=index,
+        split=stage.split,
+        proposals=sum(len(b) for b in boxes),
+        most=stage.limits.post_nms,
+        recall=table,
+    )
+    write_proposals_page(stage.page, page)
 
 
 def write_recall(stage: GenerateProposals, table: np.ndarray, images: int) -> None:

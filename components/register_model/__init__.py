@@ -15,7 +15,7 @@ class RegisterModel:
     is none, or if it is at least as good as the champion on the same version of the data.
     """
 
-    resources: ClassVar[Resources] = Resources(cpu=1, memory_gib=2)
+    resources: ClassVar[Resources] = Resources(image="register", cpu=1, memory_gib=2)
 
     model: Annotated[Path, Input("Model")]
     """ONNX file of export_onnx."""

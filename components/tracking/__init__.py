@@ -5,15 +5,19 @@ MLflow. The stage never imports mlflow, and if the server is away the spool stay
 until the next contact or ``fourstep track replay``.
 
 ==========================  ====================================================================
-``MLFLOW_TRACKING_URI``     default ``sqlite:///mlflow.db``
+``MLFLOW_TRACKING_URI``     default ``sqlite:///mlflow.db``; off without it on Kubeflow
 ``MLFLOW_EXPERIMENT_NAME``  default ``fourstep``
-``MLFLOW_RUN_ID``           resume this run instead of making one
+``MLFLOW_EXPERIMENT_ID``    goes before the name
+``MLFLOW_RUN_ID``           resume this run instead of making one; but in a pipeline run, a run
+                            without a parent is taken for the parent of all stages
 ``FOURSTEP_PARENT_RUN_ID``  make the run below this one
 ``FOURSTEP_PIPELINE_RUN``   a key: runs with the same key share a parent (found for DVC)
+``FOURSTEP_KFP_UI``         where Kubeflow's pages are, for the parent's link to its Kubeflow run
 ``FOURSTEP_STAGE``          the run's name (default: DVC's stage, or the component's name)
 ``FOURSTEP_TRACKING``       ``off`` switches tracking off
 ``FOURSTEP_TRACKING_WAIT``  how long a stage waits at its end to be shipped, seconds (60)
-``FOURSTEP_SPOOL``          default ``build/.tracking``
+``FOURSTEP_SPOOL``          default ``build/.tracking``; on Kubeflow a temporary folder, lost with
+                            the pod
 ==========================  ====================================================================
 """
 
@@ -22,14 +26,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
-from components.tracking import spool
+from components.tracking import pipeline_run, spool
+from components.tracking.redact import redact
 
 LINGER = "20"
 """Seconds for which the shipper of a pipeline run waits for the next stage: it needs 10 s to
@@ -42,11 +47,29 @@ class Run:
     def __init__(self, writer: spool.Writer | None = None) -> None:
         """A run that writes to a spool, or nowhere."""
         self._writer = writer
+        self._progress: dict[str, Any] = {}
 
     @property
     def recorded(self) -> bool:
         """Whether tracking is on."""
         return self._writer is not None
+
+    @property
+    def mlflow_run_id(self) -> str | None:
+        """The run's id in MLflow; None as long as MLflow has not got it."""
+        return self._opened().get("run_id")
+
+    @property
+    def mlflow_run_url(self) -> str | None:
+        """The run's page in MLflow; None as long as MLflow has not got it, or has no pages."""
+        return self._opened().get("run_url")
+
+    def _opened(self) -> dict[str, Any]:
+        """What the shipper wrote down when it opened the run; empty before."""
+        if self._writer and not self._progress:
+            with suppress(OSError):
+                self._progress = json.loads((self._writer.folder / "progress.json").read_text())
+        return self._progress
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Record numbers at a step (of training, usually)."""
@@ -109,7 +132,7 @@ def track(stage: Any) -> Iterator[Run]:
         yield run
     except BaseException as error:
         status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        run.tags({"fourstep.error": f"{type(error).__name__}: {error}"[:1000]})
+        run.tags({"fourstep.error": redact(f"{type(error).__name__}: {error}")[:1000]})
         finish(run, status, {})
         raise
     finish(run, "FINISHED", record_outputs(stage, run) if writer else {})
@@ -117,37 +140,52 @@ def track(stage: Any) -> Iterator[Run]:
 
 def open_spool(stage: Any) -> spool.Writer | None:
     """Start a spool with the stage's first event, and a shipper for it; None if tracking is off."""
-    if os.environ.get("FOURSTEP_TRACKING", "").lower() == "off":
-        say("off (FOURSTEP_TRACKING=off)")
-        return None
-    if find_spec("mlflow") is None:
-        say("off (mlflow is not installed)")
+    if reason := reason_off():
+        say(f"off ({reason})")
         return None
     try:
-        writer = spool.Writer(spool.destination())
         event = start_event(stage)
+        writer = spool.Writer(spool.destination(event["name"]))
         writer.write("start", **event)
-        start_shipper(writer.folder.parent, linger=bool(event["pipeline_run"]))
+        linger = bool(event["pipeline_run"]) and event["engine"] != "kubeflow"
+        start_shipper(writer.folder.parent, linger=linger)
     except OSError as error:
         say(f"off ({error})")
         return None
     return writer
 
 
+def reason_off() -> str | None:
+    """Why nothing is tracked; None if something is.
+
+    A database in a container would vanish with it, and mlflow-skinny has no databases.
+    """
+    if os.environ.get("FOURSTEP_TRACKING", "").lower() == "off":
+        return "FOURSTEP_TRACKING=off"
+    if find_spec("mlflow") is None:
+        return "mlflow is not installed"
+    vanishes = pipeline_run.engine() == "kubeflow" or find_spec("sqlalchemy") is None
+    if vanishes and not os.environ.get("MLFLOW_TRACKING_URI"):
+        return "MLFLOW_TRACKING_URI is not set"
+    return None
+
+
 def start_event(stage: Any) -> dict[str, Any]:
     """Everything known about a stage run at its start."""
     from components.contract import Input, parameters, paths, stage_name
-    from components.tracking import pipeline_run
 
     name = os.environ.get("FOURSTEP_STAGE") or os.environ.get("DVC_STAGE") or stage_name(stage)
     return {
         "name": name,
         "stage": stage_name(stage),
         "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME") or "fourstep",
+        "experiment_id": os.environ.get("MLFLOW_EXPERIMENT_ID"),
         "run_id": os.environ.get("MLFLOW_RUN_ID"),
         "parent_run_id": os.environ.get("FOURSTEP_PARENT_RUN_ID"),
         "pipeline_run": pipeline_run.pipeline_run(),
         "engine": pipeline_run.engine(),
+        "kubeflow": pipeline_run.kubeflow_tags(),
+        "pod": pipeline_run.pod_tags(),
         "git": pipeline_run.git_tags(),
         "parameters": {k: str(v) for k, v in parameters(stage).items()},
         "inputs": digests(paths(stage, Input)),
@@ -198,20 +236,36 @@ def finish(run: Run, status: str, facts: Mapping[str, Any]) -> None:
     if not writer:
         return
     ended = time.time() - 0.1  # a file's time is a little coarser than the clock's
-    run._write("end", status=status, **facts)
-    writer.close()
-    error = writer.folder / "error.txt"
     deadline = time.monotonic() + wait_s()
-    while writer.folder.exists():
-        failed = error.exists() and error.stat().st_mtime >= ended
-        if failed or time.monotonic() > deadline:
-            reason = error.read_text().strip()[:160] if failed else "it takes too long"
-            say(
-                f"MLflow has not got this run yet ({reason}). It is kept in {writer.folder}; "
-                "the next stage or `fourstep track replay` ships it."
-            )
-            return
-        time.sleep(0.05)
+    error = writer.folder / "error.txt"
+
+    def wait(done: Callable[[], bool]) -> str | None:
+        """Why it was in vain; None if it was not."""
+        while not done():
+            if error.exists() and error.stat().st_mtime >= ended:
+                return error.read_text().strip()[:160]
+            if time.monotonic() > deadline:
+                return "it takes too long"
+            time.sleep(0.05)
+        return None
+
+    run._write("end", status=status, **facts)
+    # The shipper leaves an open spool alone, and so the run's id in it, until it has been read.
+    reason = wait(lambda: run.mlflow_run_id is not None or not run.recorded)
+    writer.close()
+    reason = reason or wait(lambda: not writer.folder.exists())
+    if reason:
+        say(f"MLflow has not got this run yet ({reason}). {fate(writer.folder)}")
+
+
+def fate(folder: Path) -> str:
+    """What becomes of a spool that has not been shipped."""
+    if pipeline_run.kubeflow_run() and not os.environ.get("FOURSTEP_SPOOL"):
+        return (
+            "It is lost with this pod; with FOURSTEP_SPOOL on a volume, the task's retry or "
+            "`fourstep track replay` ships it."
+        )
+    return f"It is kept in {folder}; the next stage or `fourstep track replay` ships it."
 
 
 def start_shipper(folder: Path, *, linger: bool) -> None:
@@ -248,13 +302,15 @@ def replay(folder: Path | None = None) -> int:
     """Ship what earlier stages left behind (``fourstep track replay``).
 
     Args:
-        folder: a server's spool folder (default: that of the present MLFLOW_TRACKING_URI).
+        folder: a spool folder (default: all for the present MLFLOW_TRACKING_URI, those of
+            Kubeflow's tasks too; their pipeline run should have ended).
 
     Returns:
         How many runs are still there: 0 if MLflow has everything.
     """
     from components.tracking.ship import ship
 
-    folder = folder or spool.destination()
-    ship(folder)
-    return len(spool.pending(folder))
+    folders = [folder] if folder else spool.destinations()
+    for each in folders:
+        ship(each)
+    return sum(len(spool.pending(each)) for each in folders)

@@ -13,7 +13,9 @@ from datetime import datetime
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
-REUSED = "fourstep.reused_run_id"
+from components.tracking.parent import mirror
+from components.tracking.runs import PARENT, REUSED, log, only
+
 COPIED = ("fourstep.stage", "fourstep.inputs", "fourstep.outputs", "fourstep.data_version")
 
 
@@ -37,7 +39,7 @@ def maker(
     """The newest finished run with an output of this digest, below the parent if one is given."""
     clauses = [f"tags.\"fourstep.outputs\" LIKE '%{digest}%'", "attributes.status = 'FINISHED'"]
     if parent:
-        clauses.append(f"tags.\"mlflow.parentRunId\" = '{parent}'")
+        clauses.append(f"tags.\"{PARENT}\" = '{parent}'")
     found = client.search_runs(
         [experiment],
         " and ".join(clauses),
@@ -49,19 +51,19 @@ def maker(
 
 def copy(client: MlflowClient, original: Run, parent: str) -> None:
     """A run under the parent that stands for another one, with its parameters and metrics."""
-    from components.tracking.store import log, mirror
-
     info, data = original.info, original.data
     when = datetime.fromtimestamp(info.start_time / 1000).strftime("%Y-%m-%d %H:%M")
     link = f"#/experiments/{info.experiment_id}/runs/{info.run_id}"
     tags = {name: data.tags[name] for name in COPIED if name in data.tags} | {
-        "mlflow.parentRunId": parent,
+        PARENT: parent,
         "mlflow.note.content": f"Reused: nothing that this stage depends on has changed. "
         f"Made by [{info.run_name} of {when}]({link}).",
         "fourstep.reused": "true",
         REUSED: info.run_id,
     }
     run = client.create_run(info.experiment_id, tags=tags, run_name=info.run_name)
+    # Another stage of the pipeline run may bring the same one at this moment.
+    run = only(client, run, {name: tags[name] for name in (PARENT, REUSED)})
     metrics = [Metric(k, v, info.end_time, 0) for k, v in data.metrics.items()]
     log(client, run.info.run_id, metrics=metrics, params=data.params)
     mirror(client, original, parent, info.run_name)

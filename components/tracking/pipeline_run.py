@@ -9,6 +9,9 @@ import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from components.tracking.redact import redact
 
 if TYPE_CHECKING:
     import psutil
@@ -52,6 +55,32 @@ def engine() -> str:
     if "DVC_STAGE" in os.environ:
         return "dvc"
     return "kubeflow" if "KUBERNETES_SERVICE_HOST" in os.environ else "none"
+
+
+def kubeflow_run() -> str | None:
+    """The id of the Kubeflow run that this stage is a task of; None elsewhere."""
+    return os.environ.get("FOURSTEP_PIPELINE_RUN") if engine() == "kubeflow" else None
+
+
+def kubeflow_tags() -> dict[str, str]:
+    """The Kubeflow run's id and a link to its page, for the parent in MLflow."""
+    run, page = kubeflow_run(), os.environ.get("FOURSTEP_KFP_UI")
+    if not run:
+        return {}
+    tags = {"fourstep.kfp_run_id": run}
+    if page:
+        url = f"{redact(page).rstrip('/')}/#/runs/details/{quote(run, safe='')}"
+        tags["fourstep.kfp_run_url"] = url
+        tags["mlflow.note.content"] = f"[Kubeflow run {run}]({url})"
+    return tags
+
+
+def pod_tags() -> dict[str, str]:
+    """The pod that a stage runs in, for its run in MLflow."""
+    if engine() != "kubeflow":
+        return {}
+    # A host name has at most 63 characters, a pod's name more.
+    return {"fourstep.kfp_pod": os.environ.get("KFP_POD_NAME") or socket.gethostname()}
 
 
 def git_tags() -> dict[str, str]:

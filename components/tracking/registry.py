@@ -1,9 +1,13 @@
 """The model registry: a version for each model, and which of them is the champion."""
 
+import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as installed
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import mlflow.onnx
 import onnx
@@ -13,8 +17,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from components.tracking.runs import log
 from components.tracking.spool import Event, tracking_uri, write_whole
-from components.tracking.store import log, unchanged
+from components.tracking.store import unchanged
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 
@@ -105,16 +110,19 @@ def version_of(client: MlflowClient, run: str, name: str) -> str | None:
 def new_version(client: MlflowClient, run: str, name: str, path: Path) -> str:
     """Upload the model with its signature and make a version of it."""
     graph = onnx.load(path)
-    info = Model.log(
-        artifact_path=None,
-        name="model",
-        flavor=mlflow.onnx,
-        run_id=run,
-        registered_model_name=name,
-        onnx_model=graph,
-        signature=signature(graph),
-        pip_requirements=[f"{p}=={installed(p)}" for p in ("onnx", "numpy")] + ["onnxruntime"],
-    )
+    # mlflow imports onnxruntime even if it has nothing to do for it: 300 MB, not in every image.
+    absent = {} if find_spec("onnxruntime") else {"onnxruntime": ModuleType("onnxruntime")}
+    with patch.dict(sys.modules, absent):
+        info = Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=mlflow.onnx,
+            run_id=run,
+            registered_model_name=name,
+            onnx_model=graph,
+            signature=signature(graph),
+            pip_requirements=[f"{p}=={installed(p)}" for p in ("onnx", "numpy")] + ["onnxruntime"],
+        )
     return str(info.registered_model_version)
 
 

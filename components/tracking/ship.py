@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from components.tracking.redact import Formatter
 from components.tracking.spool import Batch, Spool, only_one, pending, tracking_uri
 
 LOG = logging.getLogger(__name__)
@@ -35,7 +36,9 @@ def ship(folder: Path, linger_s: float = 0.0) -> bool:
     """
     if not pending(folder):
         return True
-    logging.basicConfig(filename=folder / "ship.log", level=logging.WARNING)
+    log = logging.FileHandler(folder / "ship.log", delay=True)
+    log.setFormatter(Formatter())
+    logging.basicConfig(handlers=[log], level=logging.WARNING)
     shipper = Shipper(folder, linger_s)
     while shipper.waiting():
         with only_one(folder) as mine:

@@ -16,13 +16,18 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from components.tracking.pipeline_run import kubeflow_run
+from components.tracking.redact import redact
 
 Event = dict[str, Any]
 
@@ -37,13 +42,35 @@ def tracking_uri() -> str:
 
 
 def root() -> Path:
-    """The folder of all spools: ``FOURSTEP_SPOOL``, or ``build/.tracking``."""
-    return Path(os.environ.get("FOURSTEP_SPOOL") or "build/.tracking").absolute()
+    """The folder of all spools: ``FOURSTEP_SPOOL``, or ``build/.tracking``.
+
+    In a Kubeflow task, whose root file system is read-only, it is a temporary folder.
+    """
+    default = f"{tempfile.gettempdir()}/fourstep" if kubeflow_run() else "build/.tracking"
+    return Path(os.environ.get("FOURSTEP_SPOOL") or default).absolute()
 
 
-def destination() -> Path:
-    """The spool folder of the present tracking server."""
-    return root() / hashlib.sha256(tracking_uri().encode()).hexdigest()[:12]
+def server() -> str:
+    """The name of the present tracking server's folders."""
+    return hashlib.sha256(tracking_uri().encode()).hexdigest()[:12]
+
+
+def destination(stage: str = "") -> Path:
+    """The spool folder of the present tracking server, for a stage of this name.
+
+    A Kubeflow task has one of its own: on a volume that pods share, a lock may say nothing
+    about a stage on another node. The task's retry has the same one, and so finds what the
+    killed attempt left.
+    """
+    run = kubeflow_run()
+    task = [re.sub(r"[^\w-]", "_", name) for name in (run, stage) if name] if run else []
+    return root().joinpath(*task, server())
+
+
+def destinations() -> list[Path]:
+    """Every folder with spools for the present tracking server, those of Kubeflow tasks too."""
+    folders = [root() / server(), *sorted(root().glob(f"*/*/{server()}"))]
+    return [folder for folder in folders if pending(folder)]
 
 
 def write_whole(path: Path, value: Any) -> None:
@@ -134,7 +161,7 @@ class Spool:
 
     def fail(self, error: BaseException) -> None:
         """Leave a note for the stage that waits, and for the user."""
-        (self.folder / "error.txt").write_text(f"{type(error).__name__}: {error}\n")
+        (self.folder / "error.txt").write_text(redact(f"{type(error).__name__}: {error}\n"))
 
     def remove(self) -> None:
         """Everything has been shipped."""

@@ -7,10 +7,10 @@ doing a thing and writing down that it is done.
 import json
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -20,17 +20,15 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 
 from components.digest import path_digest
 from components.tracking import lineage
+from components.tracking.parent import describe, end_parent, find_parent, link, mirror, supersede
+from components.tracking.redact import redact
+from components.tracking.runs import PARENT, clean, log, search
 from components.tracking.spool import Event, Spool, tracking_uri
-
-KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 8000
-DATASET_DIGEST_LENGTH = 36
-METRICS, PARAMS, TAGS = 1000, 100, 100
-"""MLflow's limits for one ``log_batch``."""
 
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 
@@ -81,69 +79,87 @@ def start(client: MlflowClient, key: str, event: Event) -> dict[str, Any]:
     """Open the stage's run, below its parent if it has one, with the parent's lineage complete.
 
     The contract: a given run is resumed; else a given parent, or that of the pipeline run, gets
-    a nested run; else it is a run of its own.
+    a nested run; else it is a run of its own. A given run that has no parent, in a pipeline run,
+    was given to all stages: it is their parent.
     """
-    if event["run_id"]:
-        run = client.get_run(event["run_id"])
-        parent = run.data.tags.get("mlflow.parentRunId")
-        client.update_run(run.info.run_id, status="RUNNING")
-    else:
-        parent = event["parent_run_id"]
-        experiment = experiment_id(client, event["experiment"], parent)
+    given = client.get_run(event["run_id"]) if event["run_id"] else None
+    parent = given.data.tags.get(PARENT) if given else event["parent_run_id"]
+    if given and not parent and event["pipeline_run"]:
+        parent, given = given.info.run_id, None
+    experiment = given.info.experiment_id if given else experiment_id(client, event, parent)
+    if not given:
         parent = parent or find_parent(client, experiment, event)
-        run = find_or_create(client, experiment, key, parent, event)
+    run = given or find_or_create(client, experiment, key, parent, event)
+    kept = kept_by_kubeflow(client, event, given, parent)
+    tags = tags_of(event)
     if parent:
-        client.update_run(parent, status="RUNNING")
+        reopen(client, parent, kept)
+        link(client, parent, event.get("kubeflow", {}))
         describe(client, parent, event["data_version"], event["data_path"])
-        lineage.complete(client, run.info.experiment_id, parent, event["inputs"])
-    log(client, run.info.run_id, params=event["parameters"], tags=tags_of(event))
-    return {"run_id": run.info.run_id, "parent_id": parent} | {
-        key: event[key] for key in ("name", "data_path")
+        lineage.complete(client, experiment, parent, event["inputs"])
+        if event["engine"] == "kubeflow" and not given:
+            tags["fourstep.attempt"] = str(1 + supersede(client, run, parent))
+    if given:
+        reopen(client, given.info.run_id, kept)
+        if "fourstep.error" in given.data.tags:  # of an earlier attempt
+            client.delete_tag(given.info.run_id, "fourstep.error")
+    log(client, run.info.run_id, params=event["parameters"], tags=tags)
+    return {
+        "run_id": run.info.run_id,
+        "run_url": run_url(run),
+        "parent_id": parent,
+        "kept": kept,
+        "name": event["name"],
+        "data_path": event["data_path"],
     }
 
 
-def experiment_id(client: MlflowClient, name: str, parent: str | None) -> str:
-    """The experiment of the parent, or the one with this name, made if need be."""
+def experiment_id(client: MlflowClient, event: Event, parent: str | None) -> str:
+    """The experiment of the parent, or the given one, or the named one, made if need be."""
     if parent:
         return str(client.get_run(parent).info.experiment_id)
+    if given := event.get("experiment_id"):
+        return str(given)
+    name = event["experiment"]
     if found := client.get_experiment_by_name(name):
         return str(found.experiment_id)
-    return str(client.create_experiment(name))
+    try:
+        return str(client.create_experiment(name))
+    except MlflowException as error:
+        found = client.get_experiment_by_name(name)
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or not found:
+            raise
+        return str(found.experiment_id)  # another stage was faster
 
 
-def find_parent(client: MlflowClient, experiment: str, event: Event) -> str | None:
-    """The run of the whole pipeline run, made by its first stage; None without a pipeline run."""
-    key = event["pipeline_run"]
-    if not key:
+def kept_by_kubeflow(
+    client: MlflowClient, event: Event, given: Run | None, parent: str | None
+) -> list[str]:
+    """The runs that Kubeflow's own MLflow plugin has made: it opens and ends them.
+
+    It makes a run for each task, whose id the task is given, below one that has Kubeflow's tag.
+    """
+    if given and parent and event["engine"] == "kubeflow":
+        return [given.info.run_id, parent]
+    if parent and "kfp.pipeline_run_id" in client.get_run(parent).data.tags:
+        return [parent]
+    return []
+
+
+def reopen(client: MlflowClient, run: str, kept: Sequence[str]) -> None:
+    """Set a run to running, unless that is somebody else's to do."""
+    if run not in kept:
+        client.update_run(run, status="RUNNING")
+
+
+def run_url(run: Run) -> str | None:
+    """The run's page on a tracking server; None for a database, which has no pages."""
+    base = redact(tracking_uri()).rstrip("/")
+    if not base.startswith(("http://", "https://")):
         return None
-    if found := search(client, experiment, {"fourstep.pipeline_run": key}):
-        return str(found.info.run_id)
-    tags = {"fourstep.pipeline_run": key, "fourstep.engine": event["engine"]} | event["git"]
-    run = client.create_run(experiment, event["time"], tags, parent_name(tags))
-    return str(run.info.run_id)
-
-
-def parent_name(tags: Mapping[str, str]) -> str:
-    """``four-step <data version> <commit>``, as far as they are known."""
-    data = tags.get("fourstep.data_version", "")[:8]
-    commit = tags.get("mlflow.source.git.commit", "")[:7]
-    return " ".join(filter(None, ["four-step", data, commit]))
-
-
-def describe(client: MlflowClient, parent: str, version: str | None, path: str | None) -> None:
-    """Tell a parent its data set, as soon as a stage knows the version and the folder."""
-    run = client.get_run(parent)
-    tags = run.data.tags
-    if version and tags.get("fourstep.data_version") != version:
-        client.set_tag(parent, "fourstep.data_version", version)
-        if "fourstep.pipeline_run" in tags:  # a parent of our own making
-            name = parent_name(tags | {"fourstep.data_version": version})
-            client.update_run(parent, name=name)
-    recorded = run.inputs.dataset_inputs if run.inputs else []
-    if version and path and not recorded:
-        source = json.dumps({"uri": path})
-        data = Dataset(Path(path).name, version[:DATASET_DIGEST_LENGTH], "local", source)
-        client.log_inputs(parent, [DatasetInput(data)])
+    workspace = os.environ.get("MLFLOW_WORKSPACE")
+    query = f"?workspace={quote(workspace, safe='')}" if workspace else ""
+    return f"{base}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{query}"
 
 
 def find_or_create(
@@ -154,17 +170,8 @@ def find_or_create(
     if found := search(client, experiment, tags):
         return found
     if parent:
-        tags["mlflow.parentRunId"] = parent
+        tags[PARENT] = parent
     return client.create_run(experiment, event["time"], tags, event["name"])
-
-
-def search(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run | None:
-    """The oldest run with these tags."""
-    clauses = [f"tags.\"{k}\" = '{v.replace(chr(39), '')}'" for k, v in tags.items()]
-    found = client.search_runs(
-        [experiment], " and ".join(clauses), max_results=1, order_by=["attributes.start_time"]
-    )
-    return found[0] if found else None
 
 
 def tags_of(event: Event) -> dict[str, str]:
@@ -176,37 +183,13 @@ def tags_of(event: Event) -> dict[str, str]:
         "fourstep.inputs": json.dumps(event["inputs"], sort_keys=True),
         "fourstep.data_version": event["data_version"],
     }
-    return {k: v for k, v in (known | event["git"]).items() if v}
+    return {k: v for k, v in (known | event["git"] | event.get("pod", {})).items() if v}
 
 
 def metrics_of(event: Event) -> Iterator[Metric]:
     """The metrics of one event, as MLflow's entities."""
     for name, value in event["values"].items():
         yield Metric(clean(name), value, event["time"], event["step"])
-
-
-def clean(name: str) -> str:
-    """A name as MLflow takes it: no ``@`` (of a DVC stage) and no other signs."""
-    return re.sub(r"[^\w. :/-]", "_", name.replace("@", "."))[:KEY_LENGTH]
-
-
-def log(
-    client: MlflowClient,
-    run: str,
-    *,
-    metrics: Sequence[Metric] = (),
-    params: Mapping[str, str] | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> None:
-    """Send metrics, parameters and tags in as few calls as MLflow allows."""
-    entries = [Param(clean(k), v[:PARAM_LENGTH]) for k, v in (params or {}).items()]
-    words = [RunTag(k[:KEY_LENGTH], v[:TAG_LENGTH]) for k, v in (tags or {}).items()]
-    for at in range(0, len(metrics), METRICS):
-        client.log_batch(run, metrics=metrics[at : at + METRICS])
-    for at in range(0, len(entries), PARAMS):
-        client.log_batch(run, params=entries[at : at + PARAMS])
-    for at in range(0, len(words), TAGS):
-        client.log_batch(run, tags=words[at : at + TAGS])
 
 
 def log_artifact(client: MlflowClient, run: str, event: Event) -> None:
@@ -241,19 +224,12 @@ def end(client: MlflowClient, progress: Mapping[str, Any], event: Event) -> None
     if event.get("data_version"):
         tags["fourstep.data_version"] = event["data_version"]
     log(client, run, tags=tags)
-    client.set_terminated(run, status, event["time"])
+    kept = progress.get("kept", [])
+    if run not in kept:
+        client.set_terminated(run, status, event["time"])
     if parent:
         describe(client, parent, event.get("data_version"), progress["data_path"])
-        mirror(client, client.get_run(run), parent, progress["name"])
-        client.set_terminated(parent, status, event["time"])
-
-
-def mirror(client: MlflowClient, run: Run, parent: str, name: str) -> None:
-    """Put a stage's parameters and last metrics on the parent, as ``<stage>.<name>``.
-
-    MLflow's page of two runs side by side shows only what the two runs have themselves.
-    """
-    when = run.info.end_time or run.info.start_time
-    metrics = [Metric(clean(f"{name}.{k}"), v, when, 0) for k, v in run.data.metrics.items()]
-    log(client, parent, metrics=metrics)
-    log(client, parent, params={f"{name}.{k}": v for k, v in run.data.params.items()})
+        ended = client.get_run(run)
+        mirror(client, ended, parent, progress["name"])
+        if parent not in kept:
+            end_parent(client, ended.info.experiment_id, parent, event["time"])

@@ -33,6 +33,8 @@ class TrainDetector:
     """Last losses; means and deviations of the box targets."""
     curve: Annotated[Path, Output("Plot")]
     """Loss curve, CSV."""
+    page: Annotated[Path, Output("HTML")]
+    """Losses and metrics on one page, HTML."""
     scratch: Annotated[Path, Scratch()]
     """Folder of resumable state."""
 

@@ -20,6 +20,8 @@ from components.training.steps import (
 )
 from models.faster_rcnn import FasterRCNN
 
+TITLE = "Step 2: train the detector"
+
 
 def run(stage: TrainDetector, run: Run) -> None:
     """Train the detector and its own convs from the initial ones, on given proposals."""
@@ -47,10 +49,10 @@ def run(stage: TrainDetector, run: Run) -> None:
         "proposals": path_digest(stage.proposals),
     }
     trained = [network.shared, detector]
-    curve = train_stage(stage, run, network, trained, losses, dataset, upstream, "2 train detector")
+    curve = train_stage(stage, run, network, trained, losses, dataset, upstream, TITLE)
     statistics = {
         f"target_{name}_{axis}": value
         for name, values in (("mean", detector.target_mean), ("std", detector.target_std))
         for axis, value in zip(("x", "y", "w", "h"), values.tolist(), strict=True)
     }
-    write_training(stage, stage.detector, network, curve, upstream, statistics)
+    write_training(stage, stage.detector, network, curve, upstream, TITLE, index, statistics)

@@ -18,6 +18,8 @@ from components.training.steps import (
 )
 from models.faster_rcnn import FasterRCNN
 
+TITLE = "Step 1: train the RPN"
+
 
 def run(stage: TrainRpn, run: Run) -> None:
     """Train the RPN and its convs from the initial ones."""
@@ -32,5 +34,5 @@ def run(stage: TrainRpn, run: Run) -> None:
     dataset = TrainingSet(stage.data, index, initial.architecture.input)
     upstream = {"data": index.digest, "backbone": path_digest(stage.backbone)}
     trained = [network.shared, network.require_rpn()]
-    curve = train_stage(stage, run, network, trained, losses, dataset, upstream, "1 train RPN")
-    write_training(stage, stage.rpn, network, curve, upstream)
+    curve = train_stage(stage, run, network, trained, losses, dataset, upstream, TITLE)
+    write_training(stage, stage.rpn, network, curve, upstream, TITLE, index)

@@ -1,6 +1,7 @@
 """The training loop of all four steps."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -57,6 +58,8 @@ def train(
     done, curve = resume.load(network, optimizer)
     recent = RecentLosses()
     bar = progress(batches(done, solver.iterations), solver.iterations, description, done)
+    if done:
+        bar.write(f"{description}: going on from iteration {done}", file=sys.stderr)
     for iteration, batch in enumerate(bar, start=done):
         set_lr(optimizer, lr_at(solver, iteration))
         terms = losses(batch.to(device), step_generator(solver.seed, iteration, device))

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from components.contract import UNFINISHED, parameters
+from components.dataset.index import Index
 from components.digest import value_digest
 from components.metrics import write_curve, write_metrics
 from components.networks.checkpoint import save_checkpoint
 from components.tracking import Run
 from components.training.batches import Batch, TrainingSet, training_batches
 from components.training.loop import Losses, train
+from components.training.page import TrainingPage, write_training_page
 from components.training.resume import Curve, ResumePoint
 from models.faster_rcnn import FasterRCNN
 from models.parameters import RoITargetParameters, RPNTargetParameters
@@ -61,7 +63,7 @@ def train_stage(
     losses: Losses,
     dataset: TrainingSet,
     upstream: dict[str, str],
-    description: str,
+    title: str,
 ) -> Curve:
     """Run the training loop for a stage, resumable from its scratch folder."""
     solver = stage.solver
@@ -83,7 +85,7 @@ def train_stage(
         solver,
         ResumePoint(stage.scratch / UNFINISHED / "resume.safetensors", key),
         run,
-        description,
+        title,
     )
 
 
@@ -93,11 +95,16 @@ def write_training(
     network: FasterRCNN,
     curve: Curve,
     upstream: dict[str, str],
-    metrics: dict[str, float] | None = None,
+    title: str,
+    index: Index,
+    statistics: dict[str, float] | None = None,
 ) -> None:
-    """Write a training stage's checkpoint, loss curve and metrics."""
+    """Write a training stage's checkpoint, loss curve, metrics and page."""
     save_checkpoint(
         checkpoint, network.state_dict(), network.architecture, parameters(stage), upstream
     )
     write_curve(stage.curve, curve)
-    write_metrics(stage.metrics, {**curve[-1], **(metrics or {})})
+    metrics = curve[-1] | (statistics or {})
+    write_metrics(stage.metrics, metrics)
+    page = TrainingPage(title, network.architecture, index, curve, metrics)
+    write_training_page(stage.page, page)

@@ -17,7 +17,7 @@ class ValidateData:
     report is then in the scratch folder.
     """
 
-    resources: ClassVar[Resources] = Resources(memory_gib=4)
+    resources: ClassVar[Resources] = Resources(image="data", memory_gib=4)
 
     data: Annotated[Path, Input("Dataset")]
     """Folder of images and annotations; it is never written to."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageOps
 
+from components.pages.page import write_page
 from components.validate_data.summary import bad_rows, offending_rows
 from components.validate_data.tables import CORNERS, records
 from components.validate_data.validation import Validation, class_counts, split_counts
@@ -41,31 +41,24 @@ class Picture:
 
 def write_report(path: Path, validation: Validation, data: Path) -> None:
     """Write the page as one self-contained file; every text from the data set is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     counts = class_counts(validation.kept, validation.classes)
     counts["total"] = counts["train"] + counts["test"]
     counts = counts.sort_values("total", ascending=False, kind="stable")
     checks = [
         {"outcome": o, "rows": offending_rows(o, validation.layout)} for o in validation.outcomes
     ]
-    page = environment.get_template("report.html.jinja").render(
-        validation=validation,
-        checks=checks,
-        splits=records(split_counts(validation.images)),
-        classes=records(counts),
-        bins=histogram(validation.kept),
-        bad=bad_rows(validation),
-        pictures=sample_pictures(validation, data),
-        max_rows=ROWS,
-        max_classes=CLASSES,
-    )
-    path.write_text(page, encoding="utf-8")
+    content = {
+        "validation": validation,
+        "checks": checks,
+        "splits": records(split_counts(validation.images)),
+        "classes": records(counts),
+        "bins": histogram(validation.kept),
+        "bad": bad_rows(validation),
+        "pictures": sample_pictures(validation, data),
+        "max_rows": ROWS,
+        "max_classes": CLASSES,
+    }
+    write_page(path, Path(__file__).with_name("report.html.jinja"), content)
 
 
 def histogram(boxes: pd.DataFrame) -> list[dict[str, Any]]:

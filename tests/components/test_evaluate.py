@@ -7,7 +7,6 @@ import pytest
 from PIL import Image as Picture
 
 from components.dataset.index import Image, Index, write_index
-from components.evaluate.chart import Chart, Line
 from components.evaluate.curves import write_curves
 from components.evaluate.pictures import SIDE, draw_picture, write_pictures
 from components.evaluate.proposal_recall import ProposalRecall, measure_recall
@@ -131,13 +130,6 @@ def test_curves(tmp_path: Path) -> None:
         "step1_AR": "0.5",
         "step3_AR": "1.0",
     }
-
-
-def test_chart_places_its_points() -> None:
-    line = Line("x", "#000", False, [(10, 0.0), (100, 0.5), (1000, 1.0)])
-    chart = Chart("title", "n", "recall", [line], (10, 100, 1000), log=True)
-    assert chart.path(line) == "40.0,220.0 195.0,115.0 350.0,10.0"
-    assert Chart("one tick only", "n", "recall", [line], (300,), log=True).x(300) == 195.0
 
 
 def test_pictures_show_both_kinds_of_boxes_in_their_colours() -> None:

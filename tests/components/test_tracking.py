@@ -17,6 +17,7 @@ from components.errors import InputError
 from components.metrics import read_metrics
 from components.outputs import whole_outputs
 from components.tracking import Run, pipeline_run, ship, spool, track
+from components.tracking.redact import redact
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
 
@@ -44,7 +45,7 @@ class FakeStage:
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStage:
     """A stage whose spool lies in tmp_path, with no shipper and no waiting."""
     for name in list(os.environ):
-        if name.startswith(("FOURSTEP_", "MLFLOW_", "DVC_")):
+        if name.startswith(("FOURSTEP_", "MLFLOW_", "DVC_", "KUBERNETES_", "KFP_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("FOURSTEP_SPOOL", str(tmp_path / "spool"))
     monkeypatch.setenv("FOURSTEP_TRACKING_WAIT", "0.01")
@@ -231,6 +232,68 @@ def test_each_server_has_its_own_spools(monkeypatch: pytest.MonkeyPatch) -> None
     one = spool.destination()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://two")
     assert spool.destination() != one
+
+
+@pytest.mark.parametrize("missing", ["mlflow.db's folder", "sqlalchemy"])
+def test_no_database_in_a_container(
+    stage: FakeStage,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    missing: str,
+) -> None:
+    if missing == "sqlalchemy":  # as with mlflow-skinny
+        monkeypatch.setattr(tracking, "find_spec", lambda name: name != "sqlalchemy" or None)
+    else:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with track(stage) as run:
+        assert not run.recorded
+        assert run.mlflow_run_id is None
+    assert capsys.readouterr().err == "tracking: off (MLFLOW_TRACKING_URI is not set)\n"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert tracking.open_spool(stage)
+
+
+def test_a_kubeflow_task_has_a_spool_folder_of_its_own(
+    stage: FakeStage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("FOURSTEP_PIPELINE_RUN", "kfp-1")
+    for name in ("train@1", "evaluate"):
+        monkeypatch.setenv("FOURSTEP_STAGE", name)
+        assert tracking.open_spool(stage)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    assert tracking.open_spool(stage)  # by DVC, say
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
+    assert tracking.open_spool(stage)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    found = [str(f.relative_to(tmp_path / "spool")) for f in spool.destinations()]
+    server = spool.server()
+    assert found == [server, f"kfp-1/evaluate/{server}", f"kfp-1/train_1/{server}"]
+    monkeypatch.setattr(ship, "getproxies", dict)
+    assert tracking.replay() == 3
+
+
+def test_a_spool_that_goes_with_its_pod_is_said_to_be_lost(
+    stage: FakeStage,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv("FOURSTEP_SPOOL")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("FOURSTEP_PIPELINE_RUN", "kfp-1")
+    with pytest.raises(InputError), track(stage):
+        raise InputError("no")
+    assert "lost with this pod; with FOURSTEP_SPOOL on a volume" in capsys.readouterr().err
+    assert spool.root() == tmp_path / "fourstep"
+
+
+def test_passwords_are_left_out() -> None:
+    address = "x http://me:p@ss@host:1/a, postgresql://me:hush@db/b and me@example.org"
+    assert redact(address) == "x http://host:1/a, postgresql://db/b and me@example.org"
 
 
 def test_digest_of_a_file_and_a_folder(tmp_path: Path) -> None:

@@ -1,0 +1,5 @@
+"""The command line of check_data."""
+
+from components.main import main
+
+main("check_data")

@@ -1,0 +1,111 @@
+"""A stage as a Kubeflow task: how it gets its parameters, and what it tells Kubeflow at its end.
+
+Two flags come before a stage's own. ``--parameters`` has the section of params.yaml as one JSON
+object, for Kubeflow cannot write it as flags. ``--executor_input`` has Kubeflow's description
+of the task (``{{$}}`` in the component); its ``outputFile`` gets the metadata of the outputs,
+which Kubeflow's pages show. Nothing of kfp is needed for that.
+"""
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from components.command_line import Parser, arguments
+from components.contract import Input, Output, Scratch, paths, roles, stage_name
+from components.digest import path_digest, value_digest
+from components.errors import InputError
+from components.metrics import read_metrics
+
+
+@dataclass(frozen=True)
+class Task:
+    """The task that a stage is in Kubeflow."""
+
+    executor_input: Mapping[str, Any]
+
+    def own_scratch(self, stage: Any) -> Any:
+        """The stage with a scratch folder of its own below the one given.
+
+        The folder is named by the task's inputs, so that a retry, and a new run with the same
+        inputs, find what an earlier attempt left, and other runs do not.
+        """
+        key = value_digest([stage_name(stage), self.executor_input.get("inputs", {})])[:16]
+        return replace(stage, **{n: path / key for n, path in paths(stage, Scratch).items()})
+
+    def report(self, stage: Any, mlflow_run_id: str | None) -> None:
+        """Write the outputs' metadata: the numbers of metrics; of the rest, what made them."""
+        facts = provenance(stage, mlflow_run_id)
+        outputs = self.executor_input.get("outputs", {})
+        found = {
+            name: {"artifacts": [artifact | {"metadata": metadata(stage, name, facts)}]}
+            for name, listed in outputs.get("artifacts", {}).items()
+            for artifact in listed["artifacts"]
+        }
+        if "outputFile" in outputs:
+            file = Path(outputs["outputFile"])
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps({"artifacts": found}))
+
+
+def provenance(stage: Any, mlflow_run_id: str | None) -> dict[str, str]:
+    """Which run made the outputs, of which data; only what is known."""
+    from components.tracking import data_version
+
+    facts = {
+        "data_version": data_version(paths(stage, Input) | paths(stage, Output)),
+        "kfp_run_id": os.environ.get("FOURSTEP_PIPELINE_RUN"),
+        "mlflow_run_id": mlflow_run_id,
+    }
+    return {k: v for k, v in facts.items() if v}
+
+
+def metadata(stage: Any, name: str, facts: Mapping[str, str]) -> dict[str, Any]:
+    """What Kubeflow shows of one output."""
+    role, path = roles(stage)[name], paths(stage, Output)[name]
+    if isinstance(role, Output) and role.kind == "Metrics":
+        return {k: v for k, v in read_metrics(path).items() if math.isfinite(v)}
+    return {"sha256": path_digest(path), **facts}
+
+
+def split(flags: Sequence[str]) -> tuple[Task | None, list[str]]:
+    """Kubeflow's task, if there is one, and the flags as they would be without Kubeflow.
+
+    Raises:
+        InputError: Kubeflow's flags are no JSON objects.
+    """
+    parser = Parser(add_help=False, allow_abbrev=False)
+    for flag in ("--parameters", "--executor_input"):
+        parser.add_argument(flag, type=json_object, default=None)
+    known, rest = parser.parse_known_args(flags)
+    section = arguments(whole_numbers(known.parameters or {}))
+    task = None if known.executor_input is None else Task(known.executor_input)
+    return task, [*rest, *section]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object; anything else is an error of the flag."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"must be a JSON object, not {text!r}")
+    return value
+
+
+def whole_numbers(value: Any) -> Any:
+    """The value with 600.0 as 600: Kubeflow keeps numbers as doubles."""
+    if isinstance(value, dict):
+        return {k: whole_numbers(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [whole_numbers(v) for v in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if value is None or value == "":
+        raise InputError("--parameters: has an empty value; leave the key out for the default")
+    return value

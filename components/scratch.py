@@ -1,0 +1,52 @@
+"""The scratch folder of a stage: one user at a time, and clean after success."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.contract import UNFINISHED, Scratch, paths
+from components.errors import InputError
+from components.outputs import remove
+
+
+@contextmanager
+def sole_use(stage: Any) -> Iterator[None]:
+    """Hold the stage's scratch folder; after success, remove what only an unfinished stage needs.
+
+    Raises:
+        InputError: another run of the stage uses the folder.
+    """
+    folders = paths(stage, Scratch).values()
+    with ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(locked(folder))
+        yield
+        for folder in folders:
+            remove(folder / UNFINISHED)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; it ends with the process, however that ends.
+
+    Raises:
+        InputError: another process holds it, or the folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"--scratch {folder}: cannot be written to ({error.strerror})") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"--scratch {folder}: another run of this stage with the same inputs is at work "
+                "here; wait until it ends, or give this one another folder"
+            ) from None
+        except OSError:
+            pass  # a volume without locks
+        yield

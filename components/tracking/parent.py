@@ -1,0 +1,109 @@
+"""The parent: the run of a whole pipeline run, above those of its stages."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, Metric, Run
+
+from components.tracking.runs import REUSED, clean, log, nested, only, search
+from components.tracking.spool import Event
+
+DATASET_DIGEST_LENGTH = 36
+SETTLE_S = 2.0
+"""How long a new parent waits for others: longer than another stage needs from its search for a
+parent to having made one."""
+
+
+def find_parent(client: MlflowClient, experiment: str, event: Event) -> str | None:
+    """The run of the whole pipeline run, made by its first stage; None without a pipeline run.
+
+    On Kubeflow two stages may be the first, each with a shipper of its own, and MLflow would
+    take two parents. So one that is not marked as Kubeflow's yet (see `link`) is new, and may
+    lose against another: whoever sees it waits until all that were about to make one have done
+    so, and then the oldest is the parent.
+    """
+    key = event["pipeline_run"]
+    if not key:
+        return None
+    mark = {"fourstep.pipeline_run": key}
+    found = search(client, experiment, mark)
+    if found and event.get("kubeflow", {}).keys() <= found.data.tags.keys():
+        return str(found.info.run_id)
+    tags = mark | {"fourstep.engine": event["engine"]} | event["git"]
+    run = found or client.create_run(experiment, event["time"], tags, parent_name(tags))
+    if event["engine"] != "kubeflow":
+        return str(run.info.run_id)
+    time.sleep(SETTLE_S)
+    if found:
+        run = search(client, experiment, mark) or found
+        return str(run.info.run_id)
+    return str(only(client, run, mark).info.run_id)
+
+
+def parent_name(tags: Mapping[str, str]) -> str:
+    """``four-step <data version> <commit>``, as far as they are known."""
+    data = tags.get("fourstep.data_version", "")[:8]
+    commit = tags.get("mlflow.source.git.commit", "")[:7]
+    return " ".join(filter(None, ["four-step", data, commit]))
+
+
+def link(client: MlflowClient, parent: str, tags: Mapping[str, str]) -> None:
+    """Tell a parent its Kubeflow run; what it says of itself already stays."""
+    if tags:
+        known = client.get_run(parent).data.tags
+        log(client, parent, tags={k: v for k, v in tags.items() if k not in known})
+
+
+def describe(client: MlflowClient, parent: str, version: str | None, path: str | None) -> None:
+    """Tell a parent its data set, as soon as a stage knows the version and the folder."""
+    run = client.get_run(parent)
+    tags = run.data.tags
+    if version and tags.get("fourstep.data_version") != version:
+        client.set_tag(parent, "fourstep.data_version", version)
+        if "fourstep.pipeline_run" in tags:  # a parent of our own making
+            name = parent_name(tags | {"fourstep.data_version": version})
+            client.update_run(parent, name=name)
+    recorded = run.inputs.dataset_inputs if run.inputs else []
+    if version and path and not recorded:
+        source = json.dumps({"uri": path})
+        data = Dataset(Path(path).name, version[:DATASET_DIGEST_LENGTH], "local", source)
+        client.log_inputs(parent, [DatasetInput(data)])
+
+
+def mirror(client: MlflowClient, run: Run, parent: str, name: str) -> None:
+    """Put a stage's parameters and last metrics on the parent, as ``<stage>.<name>``.
+
+    MLflow's page of two runs side by side shows only what the two runs have themselves.
+    """
+    when = run.info.end_time or run.info.start_time
+    metrics = [Metric(clean(f"{name}.{k}"), v, when, 0) for k, v in run.data.metrics.items()]
+    log(client, parent, metrics=metrics)
+    log(client, parent, params={f"{name}.{k}": v for k, v in run.data.params.items()})
+
+
+def end_parent(client: MlflowClient, experiment: str, parent: str, when: int) -> None:
+    """End a parent when no stage is at work: as failed if the last try of any stage failed."""
+    last = {run.info.run_name: run.info.status for run in nested(client, experiment, parent)}
+    statuses = set(last.values())
+    if "RUNNING" not in statuses:
+        worst = next((s for s in ("FAILED", "KILLED") if s in statuses), "FINISHED")
+        client.set_terminated(parent, worst, when)
+
+
+def supersede(client: MlflowClient, run: Run, parent: str) -> int:
+    """Close earlier attempts at a stage whose pods were killed; returns how many there were."""
+    name, began = run.info.run_name, run.info.start_time
+    attempts = [
+        other
+        for other in nested(client, run.info.experiment_id, parent)
+        if other.info.run_name == name and REUSED not in other.data.tags
+    ]
+    earlier = [other for other in attempts if other.info.start_time < began]
+    for other in earlier:
+        if other.info.status == "RUNNING":
+            client.set_tag(other.info.run_id, "fourstep.superseded_by", run.info.run_id)
+            client.set_terminated(other.info.run_id, "KILLED", began)
+    return len(earlier)

@@ -1,0 +1,69 @@
+"""The experiment that a run is put in."""
+
+import difflib
+from typing import Any
+
+import kfp_server_api
+
+from components.errors import InputError
+from pipelines.submit.create import create_once
+from pipelines.submit.server import Server
+
+DEFAULT = "Default"
+
+
+def find_experiment(server: Server, name: str | None) -> Any:
+    """The experiment of a name; without one, "Default", which is made if it is missing.
+
+    Raises:
+        InputError: there is none of that name (lists those that exist), or it is archived.
+    """
+    found = _look(server, name or DEFAULT)
+    if found is None and name is None:
+        found = _create_default(server)
+    if found is None:
+        raise InputError(_unknown(server, str(name)))
+    if found.storage_state == "ARCHIVED":
+        raise InputError(
+            f"{server.host}: the experiment '{found.display_name}' is archived; restore it in the "
+            "UI or choose another with --experiment"
+        )
+    return found
+
+
+def _look(server: Server, name: str) -> Any | None:
+    found = server.named(
+        server.experiments.experiment_service_list_experiments,
+        "experiments",
+        name,
+        **_namespace(server),
+    )
+    return found[0] if found else None
+
+
+def _create_default(server: Server) -> Any:
+    wanted = kfp_server_api.V2beta1Experiment(display_name=DEFAULT, namespace=server.namespace)
+    return create_once(
+        server,
+        f"the experiment '{DEFAULT}'",
+        lambda: server.call(server.experiments.experiment_service_create_experiment, wanted),
+        lambda: _look(server, DEFAULT),
+    )
+
+
+def _unknown(server: Server, name: str) -> str:
+    listed = server.pages(
+        server.experiments.experiment_service_list_experiments, "experiments", **_namespace(server)
+    )
+    names = sorted(e.display_name for e in listed if e.storage_state != "ARCHIVED")
+    where = f" in the namespace '{server.namespace}'" if server.namespace else ""
+    text = f"{server.host}: there is no experiment '{name}'{where}"
+    close = difflib.get_close_matches(name, names, n=3)
+    if close:
+        text += f"; did you mean '{close[0]}'?"
+    exist = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    return f"{text}; there are: {exist}" if names else f"{text}, and no other; make it in the UI"
+
+
+def _namespace(server: Server) -> dict[str, str]:
+    return {"namespace": server.namespace} if server.namespace else {}

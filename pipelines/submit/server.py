@@ -1,0 +1,163 @@
+"""Calls to the Kubeflow Pipelines API v2beta1, each with an error that says what to do."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import kfp_server_api
+import urllib3
+
+from components.errors import InputError
+from pipelines.submit.connection import Connection, check_ca_bundle, check_host
+from pipelines.submit.errors import ServerError, not_kfp, one_line, unreachable
+from pipelines.submit.refusal import refused, server_message
+from pipelines.submit.token import find_token
+
+ATTEMPTS = 4
+_LONGEST_PAUSE = 60.0
+
+
+class Server:
+    """A server that has answered: it is there, speaks the API and lets us in.
+
+    Nothing of the environment is used but the token: no proxy, no kube config, no kfp context.
+
+    Raises:
+        InputError: the connection is wrong, or the server cannot be used.
+    """
+
+    def __init__(self, connection: Connection, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.connection = connection
+        self.host = check_host(connection.host)
+        self.ui = check_host(connection.ui) if connection.ui else self.host
+        self.sleep = sleep
+        check_ca_bundle(connection.ca_bundle)
+        self._token = find_token(connection.token_file)
+        self._last_token = ""
+        self._client = kfp_server_api.ApiClient(self._configuration())
+        self._client.user_agent = "fourstep"
+        self.experiments = kfp_server_api.ExperimentServiceApi(self._client)
+        self.pipelines = kfp_server_api.PipelineServiceApi(self._client)
+        self.uploads = kfp_server_api.PipelineUploadServiceApi(self._client)
+        self.runs = kfp_server_api.RunServiceApi(self._client)
+        self.multi_user = self._multi_user()
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace to send: a server for one user refuses calls that name one.
+
+        Raises:
+            InputError: the server is for many users, and none was given.
+        """
+        if self.multi_user and not self.connection.namespace:
+            raise InputError(
+                f"{self.host}: this server keeps its users apart; name yours with --namespace"
+            )
+        return self.connection.namespace if self.multi_user else None
+
+    def call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """One call of a kfp_server_api method; its answer as a model.
+
+        Raises:
+            ServerError: there was no answer, or it was not a good one.
+        """
+        wait = (self.connection.connect_timeout, self.connection.read_timeout)
+        try:
+            answer = function(*arguments, _request_timeout=wait, **options)
+            self._check_json()
+        except kfp_server_api.ApiException as error:
+            message = self.clean(server_message(error.body))
+            raise refused(error, message, self.connection, self._token) from None
+        except urllib3.exceptions.HTTPError as error:
+            raise unreachable(self.host, error, self.connection.read_timeout) from None
+        except (ValueError, TypeError, AttributeError, KeyError):
+            raise not_kfp(self.host) from None
+        return answer
+
+    def get(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """A call that only reads, repeated while the failure is a passing one.
+
+        Raises:
+            ServerError: as `call`.
+        """
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return self.call(function, *arguments, **options)
+            except ServerError as error:
+                if not error.passing:
+                    raise
+                self.sleep(self.pause(attempt, error))
+        return self.call(function, *arguments, **options)
+
+    def pages(self, function: Callable[..., Any], field: str, *ids: str, **options: Any) -> list:
+        """All items of a list, page by page."""
+        items: list[Any] = []
+        token = ""
+        while True:
+            answer = self.get(function, *ids, page_size=100, page_token=token, **options)
+            items += getattr(answer, field) or []
+            token = answer.next_page_token
+            if not token:
+                return items
+
+    def named(
+        self, function: Callable[..., Any], field: str, name: str, *ids: str, **options: Any
+    ) -> list:
+        """All items of a list whose display name is this one."""
+        predicate = kfp_server_api.V2beta1Predicate(
+            operation="EQUALS", key="display_name", string_value=name
+        )
+        wanted = self._client.sanitize_for_serialization(
+            kfp_server_api.V2beta1Filter(predicates=[predicate])
+        )
+        found = self.pages(function, field, *ids, filter=json.dumps(wanted), **options)
+        return [item for item in found if item.display_name == name]
+
+    def pause(self, attempt: int, error: ServerError) -> float:
+        """Seconds to wait after the nth failure in a row; what the server asks for comes first."""
+        if error.retry_after is not None:
+            return min(error.retry_after, 5 * _LONGEST_PAUSE)
+        return min(self.connection.pause * 2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE)
+
+    def run_link(self, run_id: str) -> str:
+        """Where the UI shows a run."""
+        return f"{self.ui}/#/runs/details/{run_id}"
+
+    def clean(self, text: str) -> str:
+        """A text of the server's as one line, without our token."""
+        return one_line(text.replace(self._last_token, "***") if self._last_token else text)
+
+    def _check_json(self) -> None:
+        """The generated client takes a page of HTML for a model without values."""
+        if not isinstance(json.loads(self._client.last_response.data), dict):
+            raise ValueError("no JSON object")
+
+    def _configuration(self) -> Any:
+        configuration = kfp_server_api.Configuration(host=self.host)
+        # The client's own repeats would hide how often a POST was sent; a redirect is a login page.
+        configuration.retries = urllib3.Retry(total=0, redirect=False)
+        if self.connection.ca_bundle:
+            configuration.ssl_ca_cert = str(self.connection.ca_bundle)
+        if self._token:
+            configuration.api_key_prefix["authorization"] = "Bearer"
+            configuration.api_key["authorization"] = self._last_token = self._token.read()
+            configuration.refresh_api_key_hook = self._refresh
+        return configuration
+
+    def _refresh(self, configuration: Any) -> None:
+        """Read the token again before each call; the old one stays while the file is replaced."""
+        try:
+            self._last_token = self._token.read() if self._token else ""
+        except InputError:
+            return
+        configuration.api_key["authorization"] = self._last_token
+
+    def _multi_user(self) -> bool:
+        health = kfp_server_api.HealthzServiceApi(self._client)
+        try:
+            return bool(self.call(health.healthz_service_get_healthz).multi_user)
+        except ServerError as error:
+            if error.status == 404:
+                raise not_kfp(self.host) from None
+            raise

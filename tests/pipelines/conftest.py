@@ -1,0 +1,50 @@
+"""The compiled pipeline, once for each way that the data come."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.images import ROLES
+
+ROOT = Path(__file__).parents[2]
+IMAGES = {
+    role: f"registry.example.com/team/fourstep-{role}@sha256:{digit * 64}"
+    for role, digit in zip(ROLES, "1234", strict=True)
+}
+VERSION = {"md5": "0123456789abcdef0123456789abcdef.dir", "nfiles": 3, "size": 12}
+PROFILES = {
+    "volume": ["cluster.yaml", "data-volume.yaml"],
+    "uri": ["cluster.yaml", "data-uri.yaml"],
+    "dvc": ["cluster.yaml", "data-dvc.yaml"],
+}
+
+
+@dataclass
+class Compiled:
+    """A compiled pipeline: the file and its two documents."""
+
+    path: Path
+    spec: dict
+    platform: dict
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """The pipeline compiled with the example profiles, by the way the data come."""
+    from pipelines.compile import compile_pipeline
+    from pipelines.profile import read_profile
+    from pipelines.sections import read_yaml
+
+    @cache
+    def compile_one(way):
+        path = tmp_path_factory.mktemp(way) / "four_step.yaml"
+        profile = read_profile([ROOT / "profiles" / name for name in PROFILES[way]])
+        sections = read_yaml(ROOT / "params.yaml")
+        compile_pipeline(path, sections=sections, version=VERSION, images=IMAGES, profile=profile)
+        spec, platform = yaml.safe_load_all(path.read_text())
+        return Compiled(path, spec, platform)
+
+    return compile_one

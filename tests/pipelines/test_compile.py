@@ -1,0 +1,169 @@
+"""Compiling: what the two documents hold, and what they must not."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.lint import lint_or_fail
+from components.errors import InputError
+from pipelines.compile import compile_pipeline, data_version
+from pipelines.lint import lint
+from pipelines.profile import read_profile
+from pipelines.sections import COMPONENTS, read_yaml, with_settings
+from tests.pipelines.conftest import IMAGES, ROOT, VERSION
+from tests.pipelines.graphs import executor
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("way", ["volume", "uri", "dvc"])
+def test_the_documents_are_the_golden_ones(compiled, way):
+    """After a wanted change: FOURSTEP_UPDATE_GOLDEN=1 pytest tests/pipelines/test_compile.py."""
+    golden = GOLDEN / f"{way}.yaml"
+    if os.environ.get("FOURSTEP_UPDATE_GOLDEN"):
+        golden.write_text(compiled(way).path.read_text())
+    assert compiled(way).path.read_text() == golden.read_text()
+
+
+@pytest.mark.parametrize("way", ["volume", "uri", "dvc"])
+def test_the_linter_finds_nothing(compiled, way):
+    assert lint(compiled(way).path) == []
+    lint_or_fail(compiled(way).path)
+
+
+def test_it_is_plain_yaml_for_kfp(compiled):
+    from kfp import components
+
+    loaded = components.load_component_from_file(str(compiled("volume").path))
+    assert set(loaded.component_spec.inputs) == {"data_version", *COMPONENTS}
+
+
+def test_the_inputs_default_to_the_settings(compiled):
+    parameters = compiled("volume").spec["root"]["inputDefinitions"]["parameters"]
+    settings = read_yaml(ROOT / "params.yaml")
+    for name in COMPONENTS:
+        assert parameters[name]["defaultValue"] == (settings[name] or {})
+        assert len(json.dumps(parameters[name]["defaultValue"])) < 10_000
+    assert parameters["data_version"]["defaultValue"] == VERSION
+
+
+@pytest.mark.parametrize("way", ["volume", "uri", "dvc"])
+def test_the_data_version_is_in_the_cache_key_of_every_task_that_reads_the_data(compiled, way):
+    """Kubeflow's key has names of artifacts and volumes, not what is in them."""
+    spec = compiled(way).spec
+    tasks = spec["root"]["dag"]["tasks"]
+    readers = [
+        n for n in tasks if "--data" in executor(spec, n).get("container", {}).get("args", [])
+    ]
+    assert len(readers) == len(tasks) - {"volume": 3, "uri": 4, "dvc": 3}[way]
+    for name in readers:
+        sources = [
+            p.get("componentInputParameter") for p in tasks[name]["inputs"]["parameters"].values()
+        ]
+        assert "data_version" in sources, name
+
+
+def test_everything_is_cached_but_the_look_at_the_data(compiled):
+    tasks = compiled("volume").spec["root"]["dag"]["tasks"]
+    uncached = {n for n, t in tasks.items() if not t["cachingOptions"].get("enableCache")}
+    assert uncached == {"check-data"}
+
+
+def test_no_key_of_the_cache_is_set_by_hand(compiled):
+    """One would replace image, command and parameters in it."""
+    for task in compiled("dvc").spec["root"]["dag"]["tasks"].values():
+        assert "cacheKey" not in task["cachingOptions"]
+
+
+def test_commands_are_explicit_and_hold_nothing_of_one_run(compiled):
+    """An ENTRYPOINT is not overridden by kfp's local runner; a run id in a command never hits."""
+    spec = compiled("uri").spec
+    for name in spec["root"]["dag"]["tasks"]:
+        container = executor(spec, name).get("container")
+        if container:
+            assert container["command"][:2] in (["python", "-m"], ["fourstep", "check"])
+            assert not re.search(r"pipeline_(job|task)", json.dumps(container))
+
+
+def test_no_name_is_one_that_kfp_reserves(compiled):
+    for component in compiled("dvc").spec["components"].values():
+        for side in ("inputDefinitions", "outputDefinitions"):
+            for kind in component.get(side, {}).values():
+                assert "Output" not in kind
+
+
+def test_each_role_has_its_image(compiled):
+    spec = compiled("dvc").spec
+    used = {n: executor(spec, n)["container"]["image"] for n in spec["root"]["dag"]["tasks"]}
+    for name in ("check-params", "fetch-data", "check-data", "validate-data"):
+        assert used[name] == IMAGES["data"]
+    for name in ("train-rpn", "generate-proposals-3", "finetune-detector", "evaluate"):
+        assert used[name] == IMAGES["train"]
+    assert used["export-onnx"] == used["validate-onnx"] == IMAGES["onnx"]
+    assert used["register-model"] == IMAGES["register"]
+
+
+def test_no_secret_is_in_the_file(compiled, monkeypatch):
+    for variable in ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(variable, "s3cr3t-value")
+    assert "s3cr3t-value" not in compiled("dvc").path.read_text()
+
+
+def compile_with(tmp_path, settings=(), profile="data-volume.yaml", images=IMAGES):
+    sections = with_settings(read_yaml(ROOT / "params.yaml"), settings)
+    path = tmp_path / "p.yaml"
+    compile_pipeline(
+        path,
+        sections=sections,
+        version=VERSION,
+        images=images,
+        profile=read_profile([ROOT / "profiles" / profile]),
+    )
+    return next(yaml.safe_load_all(path.read_text()))
+
+
+def test_a_setting_changes_one_value(tmp_path):
+    spec = compile_with(tmp_path, ["train_rpn.solver.lr=0.002", "train_rpn.solver.flip=true"])
+    solver = spec["root"]["inputDefinitions"]["parameters"]["train_rpn"]["defaultValue"]["solver"]
+    assert (solver["lr"], solver["flip"], solver["iterations"]) == (0.002, True, 600)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train_rpn.solver.lrr=1", r"train_rpn\.solver\.lrr: unknown; did you mean"),
+        ("train_rpn.solver.lr=fast", r"train_rpn\.solver\.lr.*'fast'"),
+        ("train_rpn.solver.lr", "is not like train_rpn"),
+        ("lr=1", "is not like train_rpn"),
+        ("train_rpn.solver.lr.x=1", "'lr' is a value and has no keys"),
+        ("train_rpn.solver.lr=[", "is no YAML value"),
+        ("train_rnp.solver.lr=1", "unknown section 'train_rnp'; did you mean 'train_rpn'"),
+    ],
+)
+def test_a_wrong_setting_is_refused_and_writes_nothing(tmp_path, setting, message):
+    with pytest.raises(InputError, match=message):
+        compile_with(tmp_path, [setting])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("outs: []", "must name one folder"),
+        ("outs: [{path: a, md5: 0123}]", "has no md5 of a folder"),
+        ("deps: [a]", "must name one folder"),
+        ("- a", "must hold a mapping"),
+    ],
+)
+def test_a_file_that_names_no_folder_is_refused(tmp_path, text, message):
+    (tmp_path / "data.dvc").write_text(text)
+    with pytest.raises(InputError, match=r"data\.dvc: .*" + message):
+        data_version(tmp_path / "data.dvc")
+
+
+def test_the_projects_own_data_have_a_version():
+    assert set(data_version(ROOT / "data.dvc")) == {"md5", "nfiles", "size"}

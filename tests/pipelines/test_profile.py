@@ -1,0 +1,88 @@
+"""Profiles: strict, laid over one another, and every example right."""
+
+import pytest
+
+from components.errors import InputError
+from pipelines.profile import read_profile
+from tests.pipelines.conftest import PROFILES, ROOT
+
+EXAMPLES = ROOT / "profiles"
+DATA = "data: {volume: {claim: datasets}}\n"
+
+
+def write(folder, *texts):
+    files = []
+    for number, text in enumerate(texts):
+        files.append(folder / f"{number}.yaml")
+        files[-1].write_text(text)
+    return files
+
+
+@pytest.mark.parametrize("names", [*PROFILES.values(), ["cpu-only.yaml", "data-uri.yaml"]])
+def test_examples_are_right(names):
+    assert read_profile([EXAMPLES / name for name in names])
+
+
+def test_every_example_is_tried():
+    tried = {n for names in PROFILES.values() for n in names} | {"cpu-only.yaml"}
+    assert tried == {path.name for path in EXAMPLES.iterdir()}
+
+
+def test_later_files_lie_over_earlier_ones(tmp_path):
+    files = write(
+        tmp_path, DATA + "gpu: {count: 2, shm: 4Gi}", "gpu: {count: 4}\nscratch: {claim: s}"
+    )
+    profile = read_profile(files)
+    assert (profile.gpu.count, profile.gpu.shm, profile.scratch.claim) == (4, "4Gi", "s")
+
+
+def test_another_way_to_the_data_replaces_the_first(tmp_path):
+    profile = read_profile(write(tmp_path, DATA, "data: {uri: 's3://bucket/voc'}"))
+    assert (profile.data.uri, profile.data.volume) == ("s3://bucket/voc", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gpu: {cuont: 1}", r"gpu\.cuont: unknown key"),
+        ("gpu: {count: -1}", r"gpu\.count: .*greater than or equal to 0, not -1"),
+        ("gpu: {count: two}", r"gpu\.count: .*'two'"),
+        ("gpu: {shm: 8}", r"gpu\.shm: .*8"),
+        ("gpu: {shm: 8GB}", r"gpu\.shm: .*'8GB'"),
+        ("gpu: {timeout_s: 0}", r"gpu\.timeout_s: .*0"),
+        ("retries: {backoff: 1m}", r"retries\.backoff: .*'1m'"),
+        ("security: {user: 0}", r"security\.user: .*0"),
+        ("mlflow: {uri: 'http://me:pw@mlflow'}", r"mlflow\.uri: "),
+        ("mlflow: {uri: 'sqlite:///mlflow.db'}", r"mlflow\.uri: .*sqlite"),
+        ("mlflow: {secret: {name: a}}", r"mlflow\.secret\.keys: is missing"),
+        ("scratch: {claim: Not_A_Name}", r"scratch\.claim: .*'Not_A_Name'"),
+        ("image_pull_secrets: registry", r"image_pull_secrets: .*'registry'"),
+        ("stages: {train_rpn: {gpu: 2}}", r"stages\.train_rpn\.gpu: unknown key"),
+        ("stages: {train_rnp: {cpu: 2}}", r"stages\.train_rnp: no such stage"),
+        ("nodes: {}", r"nodes: unknown key"),
+        ("data: {}", r"data: give exactly one of volume, uri and dvc"),
+        ("data: {uri: 's3://a', volume: {claim: b}}", r"data: give exactly one"),
+        ("data: {uri: 'http://a/b'}", r"data\.uri: .*http"),
+    ],
+)
+def test_wrong_values_are_named(tmp_path, text, message):
+    files = write(tmp_path, text) if text.startswith("data") else write(tmp_path, DATA, text)
+    with pytest.raises(InputError, match=message) as error:
+        read_profile(files)
+    assert str(files[-1]) in str(error.value)
+
+
+def test_a_password_in_an_address_is_not_repeated(tmp_path):
+    with pytest.raises(InputError) as error:
+        read_profile(write(tmp_path, DATA, "mlflow: {uri: 'http://me:hunter2@mlflow'}"))
+    assert "hunter2" not in str(error.value)
+
+
+def test_all_wrong_values_are_named_at_once(tmp_path):
+    with pytest.raises(InputError, match=r"gpu\.count.*; retries\.count"):
+        read_profile(write(tmp_path, DATA, "gpu: {count: -1}\nretries: {count: -1}"))
+
+
+def test_without_a_profile_the_missing_key_is_named():
+    with pytest.raises(InputError, match=r"no profile given \(--profile\): data: is missing"):
+        read_profile([])

@@ -1,0 +1,119 @@
+"""dvc.yaml and the compiled pipeline are the same graph; a drift in either is noticed."""
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.sections import COMPONENTS
+from tests.pipelines.graphs import dvc_graph, executor, kubeflow_graph
+
+ROOT = Path(__file__).parents[2]
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+
+
+@pytest.mark.parametrize("way", ["volume", "uri", "dvc"])
+def test_the_same_stages_edges_commands_and_sections(compiled, way):
+    assert kubeflow_graph(compiled(way).spec) == dvc_graph(DVC)
+
+
+@pytest.mark.parametrize(
+    ("way", "first"), [("volume", None), ("uri", "importer"), ("dvc", "fetch-data")]
+)
+def test_kubeflow_adds_what_dvc_does_itself(compiled, way, first):
+    names = set(compiled(way).spec["root"]["dag"]["tasks"])
+    stages = {name.replace("_", "-") for name in DVC["stages"]}
+    assert names - stages == {"check-data", first} - {None}
+    assert stages <= names
+
+
+def test_nothing_starts_before_settings_and_data_are_checked(compiled):
+    tasks = compiled("dvc").spec["root"]["dag"]["tasks"]
+    assert tasks["fetch-data"]["dependentTasks"] == ["check-params"]
+    assert "check-params" in tasks["check-data"]["dependentTasks"]
+    assert "check-data" in tasks["validate-data"]["dependentTasks"]
+    assert "validate-data" in tasks["init-backbone"]["dependentTasks"]
+    assert "check_params" in DVC["stages"]["validate_data"]["deps"][0]
+
+
+def test_check_params_gets_every_section(compiled):
+    spec = compiled("volume").spec
+    container = executor(spec, "check-params")["container"]
+    assert container["command"] == ["fourstep", "check"]
+    assert DVC["stages"]["check_params"]["cmd"].startswith("fourstep check params.yaml --write ")
+    given = re.findall(
+        r"(\w+)=\{\{\$\.inputs\.parameters\['(\w+)'\]\}\}", " ".join(container["args"])
+    )
+    assert given == [(name, name) for name in COMPONENTS]
+
+
+def drop_edge(dvc, spec):
+    cmd = dvc["stages"]["train_detector"]["cmd"]
+    path = "build/generate_proposals_1/proposals.arrow"
+    dvc["stages"]["train_detector"]["cmd"] = cmd.replace(f"--proposals {path} ", "")
+
+
+def other_producer(dvc, spec):
+    cmd = dvc["stages"]["finetune_detector"]["cmd"]
+    dvc["stages"]["finetune_detector"]["cmd"] = cmd.replace("finetune_rpn/network", "train_rpn/rpn")
+
+
+def other_section(dvc, spec):
+    cmd = dvc["stages"]["finetune_rpn"]["cmd"]
+    dvc["stages"]["finetune_rpn"]["cmd"] = cmd.replace("${finetune_rpn}", "${train_rpn}")
+
+
+def other_command(dvc, spec):
+    executor(spec, "evaluate")["container"]["command"] = ["python", "-m", "components.train_rpn"]
+
+
+def missing_stage(dvc, spec):
+    del dvc["stages"]["validate_onnx"]
+
+
+def missing_task(dvc, spec):
+    del spec["root"]["dag"]["tasks"]["generate-proposals-3"]
+
+
+def other_input(dvc, spec):
+    inputs = spec["root"]["dag"]["tasks"]["train-detector"]["inputs"]["artifacts"]
+    inputs["proposals"]["taskOutputArtifact"]["producerTask"] = "generate-proposals-3"
+
+
+def other_parameter(dvc, spec):
+    inputs = spec["root"]["dag"]["tasks"]["evaluate"]["inputs"]["parameters"]
+    inputs["parameters"]["componentInputParameter"] = "export_onnx"
+
+
+def missing_flag(dvc, spec):
+    del executor(spec, "train-rpn")["container"]["args"][:2]
+
+
+def shared_scratch(dvc, spec):
+    args = executor(spec, "finetune-rpn")["container"]["args"]
+    args[args.index("/scratch/finetune_rpn")] = "/scratch/finetune_detector"
+
+
+@pytest.mark.parametrize(
+    "drift",
+    [
+        drop_edge,
+        other_producer,
+        other_section,
+        other_command,
+        missing_stage,
+        missing_task,
+        other_input,
+        other_parameter,
+        missing_flag,
+        shared_scratch,
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_a_drift_is_noticed(compiled, drift):
+    dvc, spec = copy.deepcopy(DVC), copy.deepcopy(compiled("volume").spec)
+    drift(dvc, spec)
+    assert (dvc, spec) != (DVC, compiled("volume").spec)
+    assert kubeflow_graph(spec) != dvc_graph(dvc)
