@@ -91,7 +91,7 @@ def compile_and_lint(
     """
     from cli.lint import lint_or_fail
     from pipelines.compile import compile_pipeline, data_version
-    from pipelines.images import references
+    from pipelines.images import commit, references
 
     compile_pipeline(
         output,
@@ -99,6 +99,7 @@ def compile_and_lint(
         version=data_version(data_dvc),
         images=references(images, local_tags=local_tags),
         profile=profile,
+        commit=commit(images),
     )
     lint_or_fail(output, local_tags=local_tags)
 

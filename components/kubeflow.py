@@ -72,16 +72,19 @@ def metadata(stage: Any, name: str, facts: Mapping[str, str]) -> dict[str, Any]:
     return {"sha256": path_digest(path), **facts}
 
 
-def split(flags: Sequence[str]) -> tuple[Task | None, list[str]]:
-    """Kubeflow's task, if there is one, and the flags as they would be without Kubeflow.
+def split(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:
+    """Kubeflow's task, if there is one, and a stage's flags as they would be without Kubeflow.
 
     Raises:
-        InputError: Kubeflow's flags are no JSON objects.
+        InputError: Kubeflow's flags are no JSON objects, or the section has an input or output.
     """
     parser = Parser(add_help=False, allow_abbrev=False)
     for flag in ("--parameters", "--executor_input"):
         parser.add_argument(flag, type=json_object, default=None)
     known, rest = parser.parse_known_args(flags)
+    for name in known.parameters or {}:
+        if name in roles(cls):
+            raise InputError(f"--parameters: {name}: is no parameter but an input or output")
     section = arguments(whole_numbers(known.parameters or {}))
     task = None if known.executor_input is None else Task(known.executor_input)
     return task, [*rest, *section]

@@ -30,8 +30,9 @@ def check_inputs(stage: Any) -> None:
 def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
     try:
-        task, flags = kubeflow.split(sys.argv[1:] if argv is None else argv)
-        stage = parse(load_stage(name), flags)
+        declaration = load_stage(name)
+        task, flags = kubeflow.split(declaration, sys.argv[1:] if argv is None else argv)
+        stage = parse(declaration, flags)
         if task:
             stage = task.own_scratch(stage)
         check_inputs(stage)

@@ -21,6 +21,7 @@ def compile_pipeline(
     version: Mapping[str, Any],
     images: Mapping[str, str],
     profile: Profile,
+    commit: str = "",
 ) -> None:
     """Write the compiled pipeline.
 
@@ -30,6 +31,7 @@ def compile_pipeline(
         version: the data set's version, from `data_version`.
         images: image by role.
         profile: the cluster.
+        commit: of the code that the images were built from, for MLflow.
 
     Raises:
         InputError: a setting is wrong.
@@ -40,7 +42,7 @@ def compile_pipeline(
     aside = output.with_name(f".{output.stem}.partial.yaml")
     try:
         compiler.Compiler().compile(
-            four_step(Tasks(images, profile)), str(aside), pipeline_parameters=defaults
+            four_step(Tasks(images, profile, commit)), str(aside), pipeline_parameters=defaults
         )
         # kfp's comments list the inputs' defaults, in another order each time.
         text = "".join(x for x in aside.open() if not x.startswith("#"))

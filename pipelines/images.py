@@ -56,6 +56,11 @@ def references(record: Path, *, local_tags: bool = False) -> dict[str, str]:
     return found
 
 
+def commit(record: Path) -> str:
+    """The commit that the images were built from; empty if the record does not tell."""
+    return str(json.loads(record.read_text()).get("commit", ""))
+
+
 def build(
     context: Path,
     record: Path,
@@ -89,10 +94,29 @@ def build(
         engine(docker, *command, *options, str(context))
         images[role] = describe(docker, name, pushed=push is not None)
         images[role]["seconds"] = round(time.monotonic() - start, 1)
-    found = {"base": facts, "images": images}
+    found = {"base": facts, "commit": head(context), "images": images}
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(found, indent=1) + "\n")
     return found
+
+
+def head(context: Path) -> str:
+    """The commit of the code, with ``-dirty`` if files differ from it; empty without git."""
+    command = [
+        "git",
+        "-C",
+        str(context),
+        "describe",
+        "--always",
+        "--abbrev=40",
+        "--dirty",
+        "--exclude=*",
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()
 
 
 def describe(docker: str, name: str, *, pushed: bool) -> dict[str, Any]:

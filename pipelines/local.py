@@ -5,10 +5,13 @@ means nothing to it. It may report success for a container that failed (kubeflow
 #13332), so success is counted here from the outputs.
 """
 
+import json
 import logging
 import os
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +25,7 @@ from pipelines.profile import GPU, Data, Profile, Retries
 from pipelines.spec import read_spec, task_outputs
 
 USER = 1000
+CACHE = ".kfp_cache"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,6 @@ def run_in_containers(
     Raises:
         CheckFailed: a task failed, or an output of a task is missing.
     """
-    logging.getLogger("kfp").setLevel(logging.WARNING)
     root = root.absolute()
     root.mkdir(parents=True, exist_ok=True)
     user = own_user(root)
@@ -58,36 +61,79 @@ def run_in_containers(
     spec = read_spec(package)
     runner = local.DockerRunner(**hardened(user) | {"mounts": data_mounts(spec)} | options)
     local.init(runner, pipeline_root=str(root), enable_caching=True)
+    with cache_hits() as hits:
+        start(package, arguments or {})
+    made = [path for path in root.iterdir() if path not in before and path.name[0] != "."]
+    try:
+        return [
+            TaskRun(task, "cached", {}) if task in hits else count(task, outputs, made)
+            for task, outputs in task_outputs(spec).items()
+        ]
+    except CheckFailed:
+        forget(root / CACHE)
+        raise
+
+
+def start(package: Path, arguments: Mapping[str, Any]) -> None:
+    """Let kfp run the pipeline.
+
+    Raises:
+        CheckFailed: a task failed.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that requests for CPU and memory have no effect here
-        pipeline = components.load_component_from_file(str(package))
         try:
-            pipeline(**(arguments or {}))
+            components.load_component_from_file(str(package))(**arguments)
         except RuntimeError as error:
             raise CheckFailed(str(error)) from None
-    made = [path for path in root.iterdir() if path not in before and path.name[0] != "."]
-    folder = made[0] if made else None
-    return [task_run(task, outputs, folder) for task, outputs in task_outputs(spec).items()]
+        except ValueError:  # a task has succeeded, yet lacks an output: `count` tells which
+            pass
+
+
+@contextmanager
+def cache_hits() -> Iterator[set[str]]:
+    """The tasks that kfp takes from its cache meanwhile: it only logs them."""
+    found: set[str] = set()
+
+    class Hits(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if hit := re.match(r"Task (\S+) cache hit", record.getMessage()):
+                found.add(hit[1])
+
+    logger, handler = logging.getLogger(), Hits()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def count(task: str, outputs: list[str], folders: list[Path]) -> TaskRun:
+    """What a task has written into the run's folder.
+
+    Raises:
+        CheckFailed: not all of its outputs, whatever the runner says.
+    """
+    found = {name: folder / task / name for folder in folders for name in outputs}
+    missing = [name for name in outputs if not (name in found and found[name].exists())]
+    if missing:
+        raise CheckFailed(f"{task}: has not written {', '.join(missing)}; its log is above")
+    return TaskRun(task, "ran", found)
+
+
+def forget(cache: Path) -> None:
+    """Remove what the cache holds of tasks that wrote nothing."""
+    for entry in cache.glob("*.json"):
+        if not json.loads(entry.read_text()):
+            entry.unlink()
 
 
 def local_profile(data: Path) -> Profile:
     """A profile for `run_in_containers`: a folder of this machine, and nothing is tried twice."""
     return Profile(data=Data(uri=str(data.resolve())), retries=Retries(count=0), gpu=GPU(count=0))
-
-
-def task_run(task: str, outputs: list[str], folder: Path | None) -> TaskRun:
-    """What became of a task, by the files in the run's folder.
-
-    Raises:
-        CheckFailed: the task ran and has not written an output, whatever the runner says.
-    """
-    if folder is None or not (folder / task).exists():
-        return TaskRun(task, "cached", {})
-    found = {name: folder / task / name for name in outputs}
-    missing = [name for name, path in found.items() if not path.exists()]
-    if missing:
-        raise CheckFailed(f"{task}: has not written {', '.join(missing)} ({folder / task})")
-    return TaskRun(task, "ran", found)
 
 
 def hardened(user: int) -> dict[str, Any]:

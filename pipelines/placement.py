@@ -11,12 +11,18 @@ DATA, SCRATCH = "/data", "/scratch"
 """Where the volumes with the data set and for scratch folders are mounted."""
 
 
-def place(task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile) -> None:
-    """Put the profile on the task of the stage `name`."""
+def place(
+    task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile, commit: str
+) -> None:
+    """Put the profile on the task of the stage `name`, and the commit its image is made of."""
     task.set_display_name(name)
     request(task, name, resources, profile)
     pod(task, profile)
     tracking(task, name, profile)
+    if commit:  # as an annotation: a variable of the container would be in the cache key
+        kubernetes.add_pod_annotation(task, "fourstep/commit", commit)
+        commit_field = "metadata.annotations['fourstep/commit']"
+        kubernetes.use_field_path_as_env(task, "FOURSTEP_GIT_COMMIT", commit_field)
     task.set_retry(
         profile.retries.count,
         backoff_duration=profile.retries.backoff,

@@ -19,9 +19,10 @@ CHECK_PARAMS = Resources(image="data", cpu=1, memory_gib=1)
 class Tasks:
     """Makes tasks, each of them by the name that its stage has in dvc.yaml."""
 
-    def __init__(self, images: Mapping[str, str], profile: Profile) -> None:
-        """Images by role, and where they run."""
+    def __init__(self, images: Mapping[str, str], profile: Profile, commit: str = "") -> None:
+        """Images by role, where they run, and the commit that they were built from."""
         self.images = images
+        self.commit = commit
         self.profile = profile
         self.data_version: Any = None
 
@@ -47,7 +48,7 @@ class Tasks:
         image = self.images[declaration.resources.image]
         component = stage_component(name, stage, image, inputs=wired, fixed=fixed, cache_key=keyed)
         task = component(parameters=parameters, **wired, **keyed)
-        place(task, name, declaration.resources, self.profile)
+        place(task, name, declaration.resources, self.profile, self.commit)
         volume = self.profile.data.volume
         if volume and "data" in fixed:
             mount(task, volume, DATA)
@@ -58,7 +59,7 @@ class Tasks:
     def check_params(self, **sections: Any) -> dsl.PipelineTask:
         """The task that checks all sections, which could have been changed in Kubeflow's pages."""
         task = sections_component(self.images[CHECK_PARAMS.image], list(sections))(**sections)
-        place(task, "check_params", CHECK_PARAMS, self.profile)
+        place(task, "check_params", CHECK_PARAMS, self.profile, self.commit)
         return task
 
     def data(self, version: Any, *, after: dsl.PipelineTask) -> Any:

@@ -13,6 +13,7 @@ until the next contact or ``fourstep track replay``.
 ``FOURSTEP_PARENT_RUN_ID``  make the run below this one
 ``FOURSTEP_PIPELINE_RUN``   a key: runs with the same key share a parent (found for DVC)
 ``FOURSTEP_KFP_UI``         where Kubeflow's pages are, for the parent's link to its Kubeflow run
+``FOURSTEP_GIT_COMMIT``     the code's commit, where there is no git
 ``FOURSTEP_STAGE``          the run's name (default: DVC's stage, or the component's name)
 ``FOURSTEP_TRACKING``       ``off`` switches tracking off
 ``FOURSTEP_TRACKING_WAIT``  how long a stage waits at its end to be shipped, seconds (60)

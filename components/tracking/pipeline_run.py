@@ -84,7 +84,12 @@ def pod_tags() -> dict[str, str]:
 
 
 def git_tags() -> dict[str, str]:
-    """The commit, and whether the work tree differs from it; empty outside of a repository."""
+    """The commit, and whether the work tree differs from it; empty outside of a repository.
+
+    In a container ``FOURSTEP_GIT_COMMIT`` has the commit that its image was built from.
+    """
+    if built_from := os.environ.get("FOURSTEP_GIT_COMMIT"):
+        return {"mlflow.source.git.commit": built_from}
     commit = git("rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return {}

@@ -72,6 +72,7 @@ def scenes(tmp_path_factory, images):
     from cli.demo_data import make_demo_data
 
     folder = tmp_path_factory.mktemp("scenes")
+    folder.chmod(0o755)  # the containers' user reads it
     make_demo_data(folder / "data", train_images=12, test_images=6)
     subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=folder, check=True)
     subprocess.run(["dvc", "add", "--quiet", "data"], cwd=folder, check=True)

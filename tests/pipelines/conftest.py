@@ -43,7 +43,14 @@ def compiled(tmp_path_factory):
         path = tmp_path_factory.mktemp(way) / "four_step.yaml"
         profile = read_profile([ROOT / "profiles" / name for name in PROFILES[way]])
         sections = read_yaml(ROOT / "params.yaml")
-        compile_pipeline(path, sections=sections, version=VERSION, images=IMAGES, profile=profile)
+        compile_pipeline(
+            path,
+            sections=sections,
+            version=VERSION,
+            images=IMAGES,
+            profile=profile,
+            commit="c0ffee",
+        )
         spec, platform = yaml.safe_load_all(path.read_text())
         return Compiled(path, spec, platform)
 

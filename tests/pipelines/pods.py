@@ -42,7 +42,13 @@ def pod(name, container, config):
         "nodeSelector": config.get("nodeSelector", {}).get("labels", {}),
         "imagePullSecrets": [{"name": s["secretName"]} for s in config.get("imagePullSecret", [])],
     }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    annotations = config.get("podMetadata", {}).get("annotations", {})
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": spec,
+    }
 
 
 def sub_path(mount):

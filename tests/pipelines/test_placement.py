@@ -94,6 +94,9 @@ def test_a_stage_knows_its_run_and_its_name(compiled):
         env = {e["name"]: e for e in manifest["spec"]["containers"][0]["env"]}
         field = env["FOURSTEP_PIPELINE_RUN"]["valueFrom"]["fieldRef"]["fieldPath"]
         assert field == "metadata.labels['pipeline/runid']"
+        field = env["FOURSTEP_GIT_COMMIT"]["valueFrom"]["fieldRef"]["fieldPath"]
+        assert field == "metadata.annotations['fourstep/commit']"
+        assert manifest["metadata"]["annotations"]["fourstep/commit"] == "c0ffee"
         assert env["FOURSTEP_STAGE"]["value"] == name.replace("-", "_")
         assert env["FOURSTEP_KFP_UI"]["value"] == "https://kubeflow.example.com/pipeline"
 
