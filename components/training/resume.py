@@ -57,11 +57,20 @@ class ResumePoint:
         state = optimizer.state_dict()
         state["state"] = _optimizer_state(tensors)
         optimizer.load_state_dict(state)
+        _lay_out_as_parameters(optimizer)
         return header["iteration"], header["curve"]
 
     def remove(self) -> None:
         """Forget the state."""
         self.path.unlink(missing_ok=True)
+
+
+def _lay_out_as_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Give the state the parameters' memory format: fused optimizers go through both as they lie."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def _optimizer_state(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:

@@ -18,7 +18,7 @@ def batch(number):
     none = torch.zeros(1)
     return Batch(
         files=(f"{number}.png",),
-        images=torch.rand(4, 3, generator=source),
+        images=torch.rand(4, 3, 6, 6, generator=source),
         **dict.fromkeys(("sizes", "boxes", "labels", "proposals", "valid"), none),
         frozen=False,
     )
@@ -32,14 +32,14 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.shared = nn.Linear(3, 5)
+        self.shared = nn.Conv2d(3, 5, 3)  # its weights lie channels last
         self.head = nn.Linear(5, 1)
 
 
 def losses_of(net):
     def losses(batch, generator):
         noise = torch.rand((), generator=generator)
-        output = net.head(net.shared(batch.images))
+        output = net.head(net.shared(batch.images).mean((2, 3)))
         return {"fit": (output - 1 - noise).square().mean(), "size": net.head.weight.square().sum()}
 
     return losses
