@@ -65,33 +65,38 @@ RUN --mount=type=bind,from=uv,source=/opt/uv,target=/opt/uv \
     --python /opt/venv --require-hashes --no-deps --compile-bytecode -r /requirements.txt
 
 
-# The code comes last: a change of it rebuilds none of the layers above.
+# The code comes last, and to each image only what runs in it: no other change changes an image.
+FROM base AS stages
+COPY models models
+COPY components components
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash .
+
+FROM stages AS commands
+COPY pipelines pipelines
+COPY cli cli
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash .
+
 # check_params, fetch_data, check_data, validate_data: no torch
 FROM data-packages AS data
-COPY . .
-RUN python -m compileall -q --invalidation-mode unchecked-hash .
+COPY --from=commands /opt/fourstep .
 USER 1000:1000
 
 # training, proposals, evaluation
 FROM train-packages AS train
-COPY . .
-RUN python -m compileall -q --invalidation-mode unchecked-hash .
+COPY --from=stages /opt/fourstep .
 USER 1000:1000
 
 # export_onnx, validate_onnx
 FROM onnx-packages AS onnx
-COPY . .
-RUN python -m compileall -q --invalidation-mode unchecked-hash .
+COPY --from=stages /opt/fourstep .
 USER 1000:1000
 
 # register_model
 FROM register-packages AS register
-COPY . .
-RUN python -m compileall -q --invalidation-mode unchecked-hash .
+COPY --from=stages /opt/fourstep .
 USER 1000:1000
 
-# Everything, for `dvc repro` or `fourstep compile` in a container; no stage of Kubeflow's uses it.
+# Everything, for `dvc repro` or `fourstep compile` in a mounted project; no task uses it.
 FROM workbench-packages AS workbench
-COPY . .
-RUN python -m compileall -q --invalidation-mode unchecked-hash .
+COPY --from=commands /opt/fourstep .
 USER 1000:1000

@@ -36,8 +36,7 @@ unit:
 	pytest
 
 images: setup # BASE=python:... PUSH=registry.example.com/team OPTIONS="--option=..."
-	fourstep images --only data --only train --only onnx --only register --only workbench \
-	  $(if $(BASE),--base $(BASE)) $(if $(PUSH),--push $(PUSH)) $(OPTIONS)
+	fourstep images $(if $(BASE),--base $(BASE)) $(if $(PUSH),--push $(PUSH)) $(OPTIONS)
 
 containers: setup # needs a container engine and its `make images`
 	FOURSTEP_CONTAINERS=1 pytest tests/containers

@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from pipelines.profile import Profile
 
+app = typer.Typer()
+
 PARAMS = Annotated[Path, typer.Option(help="Settings: the defaults of the pipeline's inputs.")]
 DATA = Annotated[Path, typer.Option("--data-dvc", help="File that names the data's version.")]
 PROFILES = Annotated[
@@ -25,7 +27,8 @@ IMAGES_FILE, PACKAGE_FILE = Path("build/images.json"), Path("build/kubeflow/four
 CONTEXT = Path(__file__).parents[1]
 
 
-def images(
+@app.command("images")
+def images_command(
     base: Annotated[str | None, typer.Option(help="Base image.")] = None,
     push: Annotated[
         str | None, typer.Option(help="Push to this prefix: registry.example.com/team.")
@@ -38,12 +41,12 @@ def images(
     ] = None,
 ) -> None:
     """Build the images, push them if asked to, and record their digests for compile."""
-    from pipelines.images import BASE, ROLES, build
+    from pipelines.images import BASE, TARGETS, build
 
     found = build(
         CONTEXT,
         record,
-        roles=only or ROLES,
+        roles=only or TARGETS,
         base=base or BASE,
         push=push,
         docker=docker,
@@ -56,6 +59,7 @@ def images(
     typer.echo(f"recorded in {record}")
 
 
+@app.command("compile")
 def compile_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="YAML file.")] = PACKAGE_FILE,
     profile: PROFILES = None,
@@ -67,9 +71,9 @@ def compile_command(
 ) -> None:
     """Compile the pipeline for Kubeflow, and lint what came out."""
     from pipelines.profile import read_profile
-    from pipelines.sections import read_yaml, with_settings
+    from pipelines.sections import read_sections
 
-    sections = with_settings(read_yaml(params), settings or [])
+    sections = read_sections(params, settings or [])
     cluster = read_profile(profile or [])
     compile_and_lint(output, sections, cluster, data_dvc, images, local_tags=local_tags)
     typer.echo(f"{output}: for `fourstep submit`, `kfp run create` or Kubeflow's upload page")
@@ -84,38 +88,41 @@ def compile_and_lint(
     *,
     local_tags: bool = False,
 ) -> None:
-    """Write the compiled pipeline and what the linter finds in it.
+    """Write the compiled pipeline if the linter finds no error in it.
 
     Raises:
         typer.Exit: the linter has found an error.
     """
     from cli.lint import lint_or_fail
-    from pipelines.compile import compile_pipeline, data_version
-    from pipelines.images import commit, references
+    from pipelines.compile import compile_pipeline, dvc_version
+    from pipelines.images import read_record, references
 
+    record = read_record(images)
+    aside = output.with_name(f".{output.stem}.unchecked.yaml")
     compile_pipeline(
-        output,
+        aside,
         sections=sections,
-        version=data_version(data_dvc),
+        version=dvc_version(data_dvc),
         images=references(images, local_tags=local_tags),
         profile=profile,
-        commit=commit(images),
+        commit=record.get("commit", ""),
     )
-    lint_or_fail(output, local_tags=local_tags)
+    try:
+        lint_or_fail(aside, local_tags=local_tags)
+        aside.replace(output)
+    finally:  # a file with an error, a secret perhaps, is not left behind
+        aside.unlink(missing_ok=True)
 
 
+@app.command("lint")
 def lint(
     file: Annotated[Path, typer.Argument(help="Compiled pipeline, anyone's.")],
     local_tags: LOCAL_TAGS = False,
 ) -> None:
     """Look for mistakes in a compiled pipeline; exit status 1: warnings, 2: errors."""
-    from cli.lint import print_findings
-    from pipelines.lint import exit_status
-    from pipelines.lint import lint as find
+    from cli.lint import lint_command
 
-    findings = find(file, allow_local_tags=local_tags)
-    print_findings(file, findings)
-    raise typer.Exit(exit_status(findings))
+    raise typer.Exit(lint_command(file, local_tags=local_tags))
 
 
 HOST = Annotated[
@@ -128,6 +135,7 @@ TOKEN_FILE = Annotated[
 CA_BUNDLE = Annotated[Path | None, typer.Option(help="Certificates to trust, PEM.")]
 
 
+@app.command("submit")
 def submit(
     host: HOST,
     profile: PROFILES = None,
@@ -147,17 +155,16 @@ def submit(
     from cli.submit import submit as start
     from components.digest import path_digest
     from pipelines.profile import read_profile
-    from pipelines.sections import check_sections, read_yaml, with_settings
+    from pipelines.sections import read_sections
     from pipelines.submit import Connection
 
     cluster = read_profile(profile or [])
-    sections = read_yaml(params)
-    changed = with_settings(sections, settings or [])
-    check_sections(changed, "--set")
+    connection = Connection(host, namespace, token_file, ca_bundle, ui=cluster.kubeflow_ui)
+    sections, changed = read_sections(params), read_sections(params, settings or [])
     compile_and_lint(output, sections, cluster, data_dvc, images)
     status = start(
         output,
-        Connection(host, namespace, token_file, ca_bundle, ui=cluster.kubeflow_ui),
+        connection,
         version=path_digest(output)[:12],
         parameters={k: v or {} for k, v in changed.items() if v != sections.get(k)},
         experiment=experiment,
@@ -168,6 +175,7 @@ def submit(
     raise typer.Exit(status)
 
 
+@app.command("watch")
 def watch(
     run_id: Annotated[str, typer.Argument(help="Id of the run.")],
     host: HOST,
@@ -182,6 +190,7 @@ def watch(
     raise typer.Exit(follow(run_id, Connection(host, namespace, token_file, ca_bundle)))
 
 
+@app.command("run-local")
 def run_local(
     data: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("data"),
     params: PARAMS = PARAMS_FILE,
@@ -193,10 +202,10 @@ def run_local(
     """Run the compiled pipeline in containers of the local engine, as a cluster would."""
     from components.digest import path_digest
     from pipelines.local import local_profile, run_in_containers
-    from pipelines.sections import read_yaml, with_settings
+    from pipelines.sections import read_sections
 
     package = root / ".four_step.yaml"
-    sections = with_settings(read_yaml(params), settings or [])
+    sections = read_sections(params, settings or [])
     compile_and_lint(package, sections, local_profile(data), data_dvc, images, local_tags=True)
     for run in run_in_containers(package, root):
         typer.echo(f"{run.task:<24}{run.state}")

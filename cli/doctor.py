@@ -5,7 +5,6 @@ answers at once.
 """
 
 import os
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+
+from components.redact import redact
 
 PYTHON = (3, 11)
 """Oldest Python that the project supports."""
@@ -168,7 +169,7 @@ def check_data(root: Path) -> Check:
 
 def check_mlflow(uri: str, root: Path) -> Check:
     """Whether the tracking store answers; runs are spooled to disk meanwhile, so it only warns."""
-    shown = re.sub("//[^/@]*@", "//", uri)  # no password on the screen
+    shown = redact(uri)
     scheme = urlsplit(uri).scheme
     if scheme in ("http", "https"):
         return check_server(shown)

@@ -5,9 +5,24 @@ from pathlib import Path
 
 import typer
 
+from components.errors import InputError
 from pipelines.lint import Finding, exit_status, lint
 
 COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW}
+
+
+def lint_command(path: Path, *, local_tags: bool = False) -> int:
+    """Lint a file, print what was found, and return the exit status.
+
+    It is that of `exit_status`, and 2 for a file that cannot be linted: 1 means warnings only.
+    """
+    try:
+        findings = lint(path, local_tags=local_tags)
+    except InputError as error:
+        typer.echo(f"fourstep: {error}", err=True)
+        return 2
+    print_findings(path, findings)
+    return exit_status(findings)
 
 
 def print_findings(path: Path, findings: Sequence[Finding]) -> None:
@@ -28,7 +43,7 @@ def lint_or_fail(path: Path, *, local_tags: bool = False) -> None:
     Raises:
         typer.Exit: with status 2, if there is an error; warnings pass.
     """
-    findings = lint(path, allow_local_tags=local_tags)
+    findings = lint(path, local_tags=local_tags)
     if findings:
         print_findings(path, findings)
     if (status := exit_status(findings)) > 1:

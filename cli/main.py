@@ -87,12 +87,7 @@ def summary(
     print_summary(build)
 
 
-app.command("images")(cluster.images)
-app.command("compile")(cluster.compile_command)
-app.command("run-local")(cluster.run_local)
-app.command("lint")(cluster.lint)
-app.command("submit")(cluster.submit)
-app.command("watch")(cluster.watch)
+app.add_typer(cluster.app)
 
 
 @track_app.command("replay")

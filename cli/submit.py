@@ -1,5 +1,6 @@
 """`fourstep submit` and `fourstep watch`: runs on Kubeflow Pipelines."""
 
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from pipelines.submit import (
     find_experiment,
     read_package,
     resume_command,
+    shows_token,
     upload,
     watch_run,
 )
@@ -28,7 +30,6 @@ def submit(
     run_name: str | None = None,
     service_account: str | None = None,
     follow: bool = False,
-    poll: float = 5.0,
 ) -> int:
     """Upload a compiled pipeline, start a run of it, and follow it if asked to.
 
@@ -42,7 +43,6 @@ def submit(
         run_name: what the UI calls the run; by default the pipeline's name and the time.
         service_account: the Kubernetes service account of its pods.
         follow: whether to watch it to its end.
-        poll: seconds between two looks.
 
     Returns:
         The exit status: 0 if the run was started, or, if watched, has succeeded; else as
@@ -55,8 +55,15 @@ def submit(
     check_parameters(pipeline, parameters)
     name = run_name or f"{pipeline.name} {datetime.now():%Y-%m-%d %H:%M:%S}"
     try:
-        server = Server(connection)
-        run_id = _start(server, pipeline, version, experiment, name, parameters, service_account)
+        server = _connect(connection)
+        where = find_experiment(server, experiment)
+        uploaded = upload(server, pipeline, version)
+        state = "uploaded" if uploaded.new else "was there already"
+        _show(f"pipeline '{pipeline.name}': version {version} {state}")
+        _show(f"experiment '{where.display_name}'")
+        run_id = create_run(
+            server, uploaded, where.experiment_id, name, parameters, service_account
+        )
     except KeyboardInterrupt:
         _show(f"interrupted; if the run '{name}' has been started, the UI lists it")
         return 130
@@ -64,38 +71,31 @@ def submit(
     if not follow:
         _show(f"to watch it: {resume_command(connection, run_id)}")
         return 0
-    return watch_run(server, run_id, _show, poll=poll)
+    return watch_run(server, run_id, _show)
 
 
-def watch(run_id: str, connection: Connection, *, poll: float = 5.0) -> int:
+def watch(run_id: str, connection: Connection) -> int:
     """Follow a run that was started before; the exit status is as `pipelines.submit.watch_run`.
 
     Raises:
         InputError: there is no such run, or the server cannot be used.
     """
     try:
-        server = Server(connection)
+        server = _connect(connection)
     except KeyboardInterrupt:
         return 130
     _show(server.run_link(run_id))
-    return watch_run(server, run_id, _show, poll=poll)
+    return watch_run(server, run_id, _show)
 
 
-def _start(
-    server: Server,
-    pipeline: Any,
-    version: str,
-    experiment: str | None,
-    name: str,
-    parameters: Mapping[str, Any],
-    service_account: str | None,
-) -> str:
-    where = find_experiment(server, experiment)
-    uploaded = upload(server, pipeline, version)
-    state = "uploaded" if uploaded.new else "was there already"
-    _show(f"pipeline '{pipeline.name}': version {version} {state}")
-    _show(f"experiment '{where.display_name}'")
-    return create_run(server, uploaded, where.experiment_id, name, parameters, service_account)
+def _connect(connection: Connection) -> Server:
+    if shows_token(connection):
+        print(
+            f"warning: {connection.host}: the token goes over plain http, where others on the way "
+            "can read it; use https",
+            file=sys.stderr,
+        )
+    return Server(connection)
 
 
 def _show(line: str) -> None:

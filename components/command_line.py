@@ -158,16 +158,22 @@ def parse(cls: type, arguments: Sequence[str]) -> Any:
 
 
 def arguments(section: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The flags for a section of params.yaml, written as DVC writes ``${section}``."""
+    """The flags for a section of params.yaml, written as DVC writes ``${section}``.
+
+    Raises:
+        InputError: a value is empty.
+    """
     flags: list[str] = []
     for key, value in section.items():
         name = prefix + key
+        if value is None or value in ("", [], ()):
+            raise InputError(f"{name}: is empty; leave the key out to have the default")
         if isinstance(value, Mapping):
             flags += arguments(value, f"{name}.")
         elif isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")
         elif isinstance(value, list | tuple):
-            flags += [f"--{name}", *map(str, value)] if value else []
+            flags += [f"--{name}", *map(str, value)]
         else:
             flags += [f"--{name}", str(value)]
     return flags

@@ -3,7 +3,8 @@
 A stage is a frozen dataclass: its class name is the stage's name, its docstring the summary,
 its fields are the inputs and outputs (``Annotated[Path, Input(...)]``) and the parameters
 (everything else; nested dataclasses are groups). From that one declaration come the command
-line (`components.command_line`), the check of params.yaml and what MLflow records.
+line (`components.command_line`), the Kubeflow component, the check of params.yaml and what
+MLflow records.
 """
 
 import dataclasses
@@ -54,7 +55,7 @@ class Resources:
     image: Image = "train"
     cpu: int = 2
     memory_gib: int = 4
-    gpu: int = 0
+    gpu: bool = False
 
 
 Role = Input | Output | Scratch

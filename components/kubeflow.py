@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from components.contract import Input, Output, Scratch, paths, roles, stage_name
 from components.digest import path_digest, value_digest
 from components.errors import InputError
 from components.metrics import read_metrics
+from components.scratch import is_free
+from components.tracking import Run, data_version
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,21 @@ class Task:
     def own_scratch(self, stage: Any) -> Any:
         """The stage with a scratch folder of its own below the one given.
 
-        The folder is named by the task's inputs, so that a retry, and a new run with the same
-        inputs, find what an earlier attempt left, and other runs do not.
+        The folder is named by the task's image and inputs, so that a retry, and a new run of the
+        same, find what an earlier attempt left, and other runs do not. If another run is at work
+        in it, this one gets a folder named by its own id, too.
         """
-        key = value_digest([stage_name(stage), self.executor_input.get("inputs", {})])[:16]
-        return replace(stage, **{n: path / key for n, path in paths(stage, Scratch).items()})
+        image, inputs = os.environ.get("FOURSTEP_IMAGE", ""), self.executor_input.get("inputs", {})
+        key = value_digest([stage_name(stage), image, inputs])[:16]
+        run = os.environ.get("FOURSTEP_PIPELINE_RUN", "")
+        own = {n: path / key for n, path in paths(stage, Scratch).items()}
+        if run and not all(is_free(folder) for folder in own.values()):
+            own = {n: path.with_name(f"{key}-{run}") for n, path in own.items()}
+        return replace(stage, **own)
 
-    def report(self, stage: Any, mlflow_run_id: str | None) -> None:
+    def report(self, stage: Any, run: Run) -> None:
         """Write the outputs' metadata: the numbers of metrics; of the rest, what made them."""
-        facts = provenance(stage, mlflow_run_id)
+        facts = provenance(stage, run)
         outputs = self.executor_input.get("outputs", {})
         found = {
             name: {"artifacts": [artifact | {"metadata": metadata(stage, name, facts)}]}
@@ -52,14 +60,13 @@ class Task:
             file.write_text(json.dumps({"artifacts": found}))
 
 
-def provenance(stage: Any, mlflow_run_id: str | None) -> dict[str, str]:
+def provenance(stage: Any, run: Run) -> dict[str, str]:
     """Which run made the outputs, of which data; only what is known."""
-    from components.tracking import data_version
-
     facts = {
         "data_version": data_version(paths(stage, Input) | paths(stage, Output)),
         "kfp_run_id": os.environ.get("FOURSTEP_PIPELINE_RUN"),
-        "mlflow_run_id": mlflow_run_id,
+        "mlflow_run_id": run.mlflow_run_id,
+        "mlflow_run_url": run.mlflow_run_url,
     }
     return {k: v for k, v in facts.items() if v}
 
@@ -69,10 +76,12 @@ def metadata(stage: Any, name: str, facts: Mapping[str, str]) -> dict[str, Any]:
     role, path = roles(stage)[name], paths(stage, Output)[name]
     if isinstance(role, Output) and role.kind == "Metrics":
         return {k: v for k, v in read_metrics(path).items() if math.isfinite(v)}
+    if name == "data":  # fetch_data's: its version is in data_version, and it may be large
+        return dict(facts)
     return {"sha256": path_digest(path), **facts}
 
 
-def split(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:
+def unwrap(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:
     """Kubeflow's task, if there is one, and a stage's flags as they would be without Kubeflow.
 
     Raises:
@@ -82,10 +91,14 @@ def split(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:
     for flag in ("--parameters", "--executor_input"):
         parser.add_argument(flag, type=json_object, default=None)
     known, rest = parser.parse_known_args(flags)
+    own = {field.name for field in fields(cls)} - set(roles(cls))
     for name in known.parameters or {}:
-        if name in roles(cls):
-            raise InputError(f"--parameters: {name}: is no parameter but an input or output")
-    section = arguments(whole_numbers(known.parameters or {}))
+        if name not in own:
+            raise InputError(f"--parameters: {name}: is no parameter of the stage")
+    try:
+        section = arguments(whole_numbers(known.parameters or {}))
+    except InputError as error:
+        raise InputError(f"--parameters: {error}") from None
     task = None if known.executor_input is None else Task(known.executor_input)
     return task, [*rest, *section]
 
@@ -109,6 +122,4 @@ def whole_numbers(value: Any) -> Any:
         return [whole_numbers(v) for v in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if value is None or value == "":
-        raise InputError("--parameters: has an empty value; leave the key out for the default")
     return value

@@ -31,7 +31,7 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
     try:
         declaration = load_stage(name)
-        task, flags = kubeflow.split(declaration, sys.argv[1:] if argv is None else argv)
+        task, flags = kubeflow.unwrap(declaration, sys.argv[1:] if argv is None else argv)
         stage = parse(declaration, flags)
         if task:
             stage = task.own_scratch(stage)
@@ -41,6 +41,6 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
         with track(stage) as run, sole_use(stage), whole_outputs(stage) as aside:
             import_module(f"components.{name}.run").run(aside, run)
         if task:
-            task.report(stage, run.mlflow_run_id)
+            task.report(stage, run)
     except InputError as error:
         sys.exit(f"{name}: {error}")

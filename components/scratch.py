@@ -10,6 +10,8 @@ from components.contract import UNFINISHED, Scratch, paths
 from components.errors import InputError
 from components.outputs import remove
 
+LOCK = ".lock"
+
 
 @contextmanager
 def sole_use(stage: Any) -> Iterator[None]:
@@ -27,6 +29,18 @@ def sole_use(stage: Any) -> Iterator[None]:
             remove(folder / UNFINISHED)
 
 
+def is_free(folder: Path) -> bool:
+    """Whether nobody holds the folder's lock, as far as locks work there."""
+    if not (folder / LOCK).exists():
+        return True
+    try:
+        with (folder / LOCK).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder's lock; it ends with the process, however that ends.
@@ -36,7 +50,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("w")
+        file = (folder / LOCK).open("w")
     except OSError as error:
         raise InputError(f"--scratch {folder}: cannot be written to ({error.strerror})") from None
     with file:

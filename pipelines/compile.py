@@ -1,24 +1,28 @@
 """Compile the pipeline for Kubeflow: one file with its two YAML documents."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kfp import compiler
 
+from components.dataset.dvc_version import DataVersion, check_digest
 from components.errors import InputError
 from components.outputs import remove
 from pipelines.four_step import four_step
 from pipelines.profile import Profile
-from pipelines.sections import check_sections, read_yaml
-from pipelines.tasks import Tasks
+from pipelines.sections import flatten
+from pipelines.yaml_file import read_yaml
+
+WEIGHTS = ("none", "crops", "torchvision")
 
 
 def compile_pipeline(
     output: Path,
     *,
     sections: Mapping[str, Any],
-    version: Mapping[str, Any],
+    version: DataVersion,
     images: Mapping[str, str],
     profile: Profile,
     commit: str = "",
@@ -27,33 +31,48 @@ def compile_pipeline(
 
     Args:
         output: YAML file to write.
-        sections: settings by section, the defaults of the pipeline's inputs.
-        version: the data set's version, from `data_version`.
+        sections: checked settings by section, the defaults of the pipeline's inputs.
+        version: the data set's version.
         images: image by role.
         profile: the cluster.
         commit: of the code that the images were built from, for MLflow.
 
     Raises:
-        InputError: a setting is wrong.
+        InputError: a setting that has no fixed meaning on Kubeflow.
     """
-    check_sections(sections, "settings")
-    defaults = {"data_version": dict(version)} | {k: dict(v or {}) for k, v in sections.items()}
+    check_settings(sections)
+    defaults = {"dvc_version": asdict(version)} | {k: v or {} for k, v in sections.items()}
     output.parent.mkdir(parents=True, exist_ok=True)
     aside = output.with_name(f".{output.stem}.partial.yaml")
     try:
-        compiler.Compiler().compile(
-            four_step(Tasks(images, profile, commit)), str(aside), pipeline_parameters=defaults
-        )
+        pipeline = four_step(images, profile, commit)
+        compiler.Compiler().compile(pipeline, str(aside), pipeline_parameters=defaults)
         # kfp's comments list the inputs' defaults, in another order each time.
-        text = "".join(x for x in aside.open() if not x.startswith("#"))
-        aside.write_text(text)
+        aside.write_text("".join(line for line in aside.open() if not line.startswith("#")))
         aside.replace(output)
     finally:
         remove(aside)
 
 
-def data_version(file: Path) -> dict[str, Any]:
-    """The digest, number of files and bytes that a .dvc file of one folder names.
+def check_settings(sections: Mapping[str, Any]) -> None:
+    """Refuse settings that Kubeflow's cache key, or its numbers, would not do justice to.
+
+    Raises:
+        InputError: names the setting.
+    """
+    for key, value in flatten(sections).items():
+        if isinstance(value, int) and abs(value) > 2**53:
+            raise InputError(f"{key}: {value} is not exact on Kubeflow, whose numbers are doubles")
+    start = sections.get("init_backbone") or {}
+    if start.get("weights", "none") not in WEIGHTS and not start.get("sha256"):
+        raise InputError(
+            f"init_backbone.weights: {start['weights']}: Kubeflow's cache knows a file by its path "
+            "only; give its init_backbone.sha256, too"
+        )
+
+
+def dvc_version(file: Path) -> DataVersion:
+    """The version that a .dvc file of one folder names.
 
     Raises:
         InputError: it is no such file.
@@ -61,7 +80,12 @@ def data_version(file: Path) -> dict[str, Any]:
     outs = read_yaml(file).get("outs")
     if not (isinstance(outs, list) and len(outs) == 1 and isinstance(outs[0], dict)):
         raise InputError(f"{file}: must name one folder under 'outs', as `dvc add data` writes it")
-    found = {key: outs[0][key] for key in ("md5", "nfiles", "size") if key in outs[0]}
-    if outs[0].get("hash") != "md5" or not str(found.get("md5", "")).endswith(".dir"):
-        raise InputError(f"{file}: has no md5 of a folder by DVC 3; write it with `dvc add data`")
+    if outs[0].get("hash") != "md5":
+        raise InputError(f"{file}: is not DVC 3's; write it again with `dvc add data`")
+    try:
+        counts = [int(outs[0].get(key, 0)) for key in ("nfiles", "size")]
+        found = DataVersion(str(outs[0].get("md5", "")), *counts)
+        check_digest(found.md5)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{file}: {error}; write it with `dvc add data`") from None
     return found

@@ -1,7 +1,7 @@
-"""A Kubeflow container component, made from a stage's one declaration."""
+"""Kubeflow container components: of a stage's one declaration, and of `fourstep check`."""
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kfp import dsl
@@ -43,41 +43,57 @@ def stage_component(
         cache_key: inputs that the command has no use for; their values are in the cache key.
     """
     declaration = load_stage(stage)
-    known = roles(declaration)
-    artifacts = {n: r for n, r in known.items() if n in inputs or isinstance(r, Output)}
+    artifacts = {
+        n: artifact_type(role)
+        for n, role in roles(declaration).items()
+        if n in inputs or isinstance(role, Output)
+    }
 
-    def container(*given: Any) -> dsl.ContainerSpec:
-        value = dict(zip(signature.parameters, given, strict=True))
-        arguments: list[Any] = []
-        for flag in [*known, *(f for f in fixed if f not in known)]:
-            if flag in artifacts:
-                arguments += [f"--{flag}", value[flag].path]
-            elif flag in fixed:
-                arguments += [f"--{flag}", fixed[flag]]
-        arguments += ["--parameters", value["parameters"]]
+    def container(given: Mapping[str, Any]) -> dsl.ContainerSpec:
+        arguments = [word for n in artifacts for word in (f"--{n}", given[n].path)]
+        arguments += [word for n, value in fixed.items() for word in (f"--{n}", value)]
+        arguments += ["--parameters", given["parameters"]]
         arguments += ["--executor_input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
         return dsl.ContainerSpec(image, ["python", "-m", f"components.{stage}"], arguments)
 
-    signature = inspect.Signature(
-        [
-            *(parameter(n, annotation(role)) for n, role in artifacts.items()),
-            parameter("parameters", dict),
-            *(parameter(n, dict) for n in cache_key),
-        ]
+    interface = artifacts | {"parameters": dict} | dict.fromkeys(cache_key, dict)
+    return component(name, docstring(declaration, artifacts), interface, container)
+
+
+def check_component(name: str, image: str, sections: Sequence[str]) -> Any:
+    """The component that checks all sections, given as JSON: ``fourstep check``."""
+
+    def container(given: Mapping[str, Any]) -> dsl.ContainerSpec:
+        arguments = [w for s in sections for w in ("--section", f"{s}={given[s]}")]
+        arguments += ["--write", given["sections"].path]
+        return dsl.ContainerSpec(image, ["fourstep", "check"], arguments)
+
+    interface = dict.fromkeys(sections, dict) | {"sections": dsl.Output[dsl.Artifact]}
+    doc = "Check every section of params.yaml, before anything expensive starts."
+    return component(name, doc, interface, container)
+
+
+def component(
+    name: str,
+    doc: str,
+    interface: Mapping[str, Any],
+    container: Callable[[Mapping[str, Any]], dsl.ContainerSpec],
+) -> Any:
+    """kfp's component of a function whose parameters, and their types, are in `interface`."""
+
+    def function(*given: Any) -> dsl.ContainerSpec:
+        return container(dict(zip(interface, given, strict=True)))
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    function.__name__, function.__doc__ = name, doc
+    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(n, kind, annotation=value) for n, value in interface.items()]
     )
-    container.__signature__ = signature  # type: ignore[attr-defined]
-    container.__name__ = name
-    container.__doc__ = docstring(declaration, artifacts)
-    return dsl.container_component(container)
+    return dsl.container_component(function)
 
 
-def parameter(name: str, kind: Any) -> inspect.Parameter:
-    """A parameter of the function that kfp makes a component of."""
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
-
-
-def annotation(role: Any) -> Any:
-    """kfp's type of an input or output."""
+def artifact_type(role: Any) -> Any:
+    """kfp's annotation of an input or output."""
     artifact = ARTIFACTS[role.kind]
     return dsl.Output[artifact] if isinstance(role, Output) else dsl.Input[artifact]
 

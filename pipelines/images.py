@@ -16,8 +16,11 @@ from typing import Any, get_args
 
 from components.contract import Image
 from components.errors import InputError
+from components.git import git
 
 ROLES: tuple[str, ...] = get_args(Image)
+TARGETS = (*ROLES, "workbench")
+"""What the Dockerfile builds: the roles, and everything in one for work in a container."""
 BASE = "python:3.11.14-slim-bookworm"
 """Default base image: Debian with Python, by its full version."""
 
@@ -25,24 +28,39 @@ DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 LOCAL_TAG = re.compile(r"[^@]+:sha-[0-9a-f]{12,64}")
 
 
+def read_record(file: Path) -> dict[str, Any]:
+    """What `build` has recorded, or someone by hand: ``{"images": {ROLE: {"reference": ...}}}``.
+
+    Raises:
+        InputError: the file cannot be read, or a role is missing.
+    """
+    try:
+        record: dict[str, Any] = json.loads(file.read_text())
+        missing = [
+            role for role in ROLES if not isinstance(record["images"][role]["reference"], str)
+        ]
+    except OSError:
+        raise InputError(f"{file}: no such file. Run `make images` first.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file}: has not the images of {', '.join(ROLES)} ({error})") from None
+    if missing:
+        raise InputError(f"{file}: has no reference of {', '.join(missing)}")
+    return record
+
+
 def references(record: Path, *, local_tags: bool = False) -> dict[str, str]:
     """The image of each role, as a container engine takes it.
 
     Args:
-        record: file that `build` wrote, or one by hand: ``{"images": {ROLE: {"reference": ...}}}``.
+        record: file that `build` has written.
         local_tags: allow tags made of an image's id beside digests.
 
     Raises:
-        InputError: the file cannot be read, a role is missing, or a reference can change its
-            meaning, which would give stale cache hits. Names the role and the reference.
+        InputError: as `read_record`; or a reference can change its meaning, which would give stale
+            cache hits. Names the role and the reference.
     """
-    try:
-        images = json.loads(record.read_text())["images"]
-        found = {role: str(images[role]["reference"]) for role in ROLES}
-    except OSError:
-        raise InputError(f"{record}: no such file. Run `make images` first.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{record}: has not the images of {', '.join(ROLES)} ({error})") from None
+    images = read_record(record)["images"]
+    found = {role: images[role]["reference"] for role in ROLES}
     for role, reference in found.items():
         if DIGEST.fullmatch(reference) or (local_tags and LOCAL_TAG.fullmatch(reference)):
             continue
@@ -56,16 +74,11 @@ def references(record: Path, *, local_tags: bool = False) -> dict[str, str]:
     return found
 
 
-def commit(record: Path) -> str:
-    """The commit that the images were built from; empty if the record does not tell."""
-    return str(json.loads(record.read_text()).get("commit", ""))
-
-
 def build(
     context: Path,
     record: Path,
     *,
-    roles: Sequence[str] = ROLES,
+    roles: Sequence[str] = TARGETS,
     base: str = BASE,
     push: str | None = None,
     docker: str = "docker",
@@ -76,7 +89,7 @@ def build(
     Args:
         context: folder of the Dockerfile.
         record: JSON file to write.
-        roles: targets to build; ``workbench`` is one more.
+        roles: targets to build.
         base: image that all are built on.
         push: repository prefix to push to, such as ``registry.example.com/team``.
         docker: the engine's command.
@@ -85,55 +98,42 @@ def build(
     Raises:
         InputError: the engine cannot be run, or a step of it fails.
     """
-    facts = describe_base(docker, base)
+    facts = pull_base(docker, base)
+    exact = next(iter(facts["digests"]), base)
     images = {}
     for role in roles:
-        start = time.monotonic()
+        began = time.monotonic()
         name = f"{push or 'local'}/fourstep-{role}"
-        command = ["build", "--target", role, "--build-arg", f"BASE_IMAGE={base}", "--tag", name]
+        command = ["build", "--target", role, "--build-arg", f"BASE_IMAGE={exact}", "--tag", name]
         engine(docker, *command, *options, str(context))
-        images[role] = describe(docker, name, pushed=push is not None)
-        images[role]["seconds"] = round(time.monotonic() - start, 1)
-    found = {"base": facts, "commit": head(context), "images": images}
+        images[role] = publish(docker, name, push=push is not None)
+        images[role]["seconds"] = round(time.monotonic() - began, 1)
+    found = {"base": facts, "commit": commit(context), "images": images}
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(found, indent=1) + "\n")
     return found
 
 
-def head(context: Path) -> str:
+def commit(context: Path) -> str:
     """The commit of the code, with ``-dirty`` if files differ from it; empty without git."""
-    command = [
-        "git",
-        "-C",
-        str(context),
-        "describe",
-        "--always",
-        "--abbrev=40",
-        "--dirty",
-        "--exclude=*",
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip()
+    return git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*", folder=context)
 
 
-def describe(docker: str, name: str, *, pushed: bool) -> dict[str, Any]:
-    """An image's reference, id and size in bytes, after pushing it if asked for."""
+def publish(docker: str, name: str, *, push: bool) -> dict[str, Any]:
+    """Tag an image by its id, and push it if asked to; its reference, id and size in bytes."""
     facts = inspect(docker, name)
     tag = f"{name}:sha-{facts['Id'].removeprefix('sha256:')[:12]}"
     engine(docker, "tag", name, tag)
     reference = tag
-    if pushed:
+    if push:
         engine(docker, "push", tag)
         digests = inspect(docker, tag)["RepoDigests"]
         reference = next(d for d in digests if d.startswith(f"{name}@"))
     return {"reference": reference, "id": facts["Id"], "size": facts["Size"]}
 
 
-def describe_base(docker: str, base: str) -> dict[str, Any]:
-    """The base image's name, id and, if it came from a registry, its digests there."""
+def pull_base(docker: str, base: str) -> dict[str, Any]:
+    """The base image's name, id and digests, after pulling it if it is not here."""
     try:
         facts = inspect(docker, base)
     except InputError:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +21,9 @@ from docker.types import Mount
 from kfp import components, local
 
 from components.errors import CheckFailed
+from pipelines.document import read_documents
 from pipelines.placement import SCRATCH
 from pipelines.profile import GPU, Data, Profile, Retries
-from pipelines.spec import read_spec, task_outputs
 
 USER = 1000
 CACHE = ".kfp_cache"
@@ -37,16 +38,12 @@ class TaskRun:
     outputs: Mapping[str, Path]
 
 
-def run_in_containers(
-    package: Path, root: Path, *, arguments: Mapping[str, Any] | None = None, **options: Any
-) -> list[TaskRun]:
+def run_in_containers(package: Path, root: Path) -> list[TaskRun]:
     """Run all tasks, each in a container without network, capabilities or a writable root.
 
     Args:
         package: compiled pipeline; its data are a folder of this machine (``data.uri``).
         root: folder for outputs and cache; an unchanged task is taken from the cache.
-        arguments: inputs of the pipeline in place of its defaults.
-        options: further options of kfp's DockerRunner, such as ``mem_limit``.
 
     Returns:
         The tasks in order.
@@ -58,23 +55,23 @@ def run_in_containers(
     root.mkdir(parents=True, exist_ok=True)
     user = own_user(root)
     before = set(root.iterdir())
-    spec = read_spec(package)
-    runner = local.DockerRunner(**hardened(user) | {"mounts": data_mounts(spec)} | options)
+    spec = read_documents(package).spec
+    runner = local.DockerRunner(**hardened(user), mounts=data_mounts(spec))
     local.init(runner, pipeline_root=str(root), enable_caching=True)
     with cache_hits() as hits:
-        start(package, arguments or {})
+        run_with_kfp(package)
     made = [path for path in root.iterdir() if path not in before and path.name[0] != "."]
     try:
         return [
-            TaskRun(task, "cached", {}) if task in hits else count(task, outputs, made)
+            TaskRun(task, "cached", {}) if task in hits else written(task, outputs, made)
             for task, outputs in task_outputs(spec).items()
         ]
     except CheckFailed:
-        forget(root / CACHE)
+        forget_empty(root / CACHE)
         raise
 
 
-def start(package: Path, arguments: Mapping[str, Any]) -> None:
+def run_with_kfp(package: Path) -> None:
     """Let kfp run the pipeline.
 
     Raises:
@@ -83,16 +80,16 @@ def start(package: Path, arguments: Mapping[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that requests for CPU and memory have no effect here
         try:
-            components.load_component_from_file(str(package))(**arguments)
+            components.load_component_from_file(str(package))()
         except RuntimeError as error:
             raise CheckFailed(str(error)) from None
-        except ValueError:  # a task has succeeded, yet lacks an output: `count` tells which
+        except ValueError:  # a task has succeeded, yet lacks an output: `written` tells which
             pass
 
 
 @contextmanager
 def cache_hits() -> Iterator[set[str]]:
-    """The tasks that kfp takes from its cache meanwhile: it only logs them."""
+    """The tasks that kfp takes from its cache, read from its log: it tells it nowhere else."""
     found: set[str] = set()
 
     class Hits(logging.Handler):
@@ -111,7 +108,7 @@ def cache_hits() -> Iterator[set[str]]:
         logger.setLevel(level)
 
 
-def count(task: str, outputs: list[str], folders: list[Path]) -> TaskRun:
+def written(task: str, outputs: list[str], folders: list[Path]) -> TaskRun:
     """What a task has written into the run's folder.
 
     Raises:
@@ -124,11 +121,26 @@ def count(task: str, outputs: list[str], folders: list[Path]) -> TaskRun:
     return TaskRun(task, "ran", found)
 
 
-def forget(cache: Path) -> None:
+def forget_empty(cache: Path) -> None:
     """Remove what the cache holds of tasks that wrote nothing."""
     for entry in cache.glob("*.json"):
         if not json.loads(entry.read_text()):
             entry.unlink()
+
+
+def task_outputs(spec: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The names of the artifacts that each container task writes, upstream tasks first."""
+    tasks = spec["root"]["dag"]["tasks"]
+    upstream = {name: task.get("dependentTasks", []) for name, task in sorted(tasks.items())}
+    found = {}
+    for name in TopologicalSorter(upstream).static_order():
+        task = tasks[name]
+        component = spec["components"][task["componentRef"]["name"]]
+        executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]
+        if "container" in executor:
+            declared = component.get("outputDefinitions", {}).get("artifacts", {})
+            found[name] = list(declared)
+    return found
 
 
 def local_profile(data: Path) -> Profile:

@@ -1,11 +1,9 @@
 """Where and how a task's pod runs: the profile, put on the task."""
 
-from typing import Any
-
 from kfp import dsl, kubernetes
 
 from components.contract import Resources
-from pipelines.profile import CPU, GPU, Profile, Secret, Toleration, Volume
+from pipelines.profile import CPU, GPU, Profile, Request, Secret, Toleration, Volume
 
 DATA, SCRATCH = "/data", "/scratch"
 """Where the volumes with the data set and for scratch folders are mounted."""
@@ -15,14 +13,9 @@ def place(
     task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile, commit: str
 ) -> None:
     """Put the profile on the task of the stage `name`, and the commit its image is made of."""
-    task.set_display_name(name)
-    request(task, name, resources, profile)
-    pod(task, profile)
-    tracking(task, name, profile)
-    if commit:  # as an annotation: a variable of the container would be in the cache key
-        kubernetes.add_pod_annotation(task, "fourstep/commit", commit)
-        commit_field = "metadata.annotations['fourstep/commit']"
-        kubernetes.use_field_path_as_env(task, "FOURSTEP_GIT_COMMIT", commit_field)
+    place_check(task, name, resources, profile)
+    scratch(task, profile)
+    tracking(task, name, profile, commit)
     task.set_retry(
         profile.retries.count,
         backoff_duration=profile.retries.backoff,
@@ -31,19 +24,26 @@ def place(
     )
 
 
+def place_check(task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile) -> None:
+    """Put on a task what even check_params needs: no secrets, no volumes, and no second try."""
+    task.set_display_name(name)
+    request(task, name, resources, profile)
+    pod(task, profile)
+
+
 def request(task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile) -> None:
     """CPU, memory, GPU, time, and the nodes that have them."""
-    own = profile.stages.get(name)
-    cpu = (own and own.cpu) or resources.cpu
-    memory = (own and own.memory_gib) or resources.memory_gib
+    own = profile.tasks.get(name, Request())
+    cpu, memory = own.cpu or resources.cpu, own.memory_gib or resources.memory_gib
     task.set_cpu_request(str(cpu)).set_cpu_limit(str(cpu))
     task.set_memory_request(f"{memory}Gi").set_memory_limit(f"{memory}Gi")
     kind: GPU | CPU = profile.gpu if resources.gpu else profile.cpu
-    if isinstance(kind, GPU):
-        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=kind.shm)
-        if kind.count:
-            task.set_accelerator_type(kind.type).set_accelerator_limit(kind.count)
-    kubernetes.set_timeout(task, (own and own.timeout_s) or kind.timeout_s)
+    if resources.gpu:
+        gpu = profile.gpu
+        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=gpu.shm)
+        if gpu.count:
+            task.set_accelerator_type(gpu.type).set_accelerator_limit(gpu.count)
+    kubernetes.set_timeout(task, own.timeout_s or kind.timeout_s)
     for label, value in kind.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
     for toleration in kind.tolerations:
@@ -63,7 +63,7 @@ def tolerate(task: dsl.PipelineTask, toleration: Toleration) -> None:
 
 
 def pod(task: dsl.PipelineTask, profile: Profile) -> None:
-    """Who runs it, with which pull secrets, and which folders it can write to."""
+    """Who runs it, with which pull secrets, and a folder to write to."""
     security = profile.security
     kubernetes.set_security_context(
         task, run_as_user=security.user, run_as_group=security.group, run_as_non_root=True
@@ -71,6 +71,10 @@ def pod(task: dsl.PipelineTask, profile: Profile) -> None:
     if profile.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(profile.image_pull_secrets))
     kubernetes.empty_dir_mount(task, "tmp", "/tmp")
+
+
+def scratch(task: dsl.PipelineTask, profile: Profile) -> None:
+    """Give the task the volume for scratch folders, or a folder that goes with its pod."""
     if profile.scratch:
         mount(task, profile.scratch, SCRATCH)
     else:
@@ -83,21 +87,28 @@ def mount(task: dsl.PipelineTask, volume: Volume, path: str) -> None:
     kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=path, **folder)
 
 
-def tracking(task: dsl.PipelineTask, name: str, profile: Profile) -> None:
-    """What the stage has to know to record itself in MLflow under the pipeline's run."""
-    kubernetes.use_field_path_as_env(
-        task, "FOURSTEP_PIPELINE_RUN", "metadata.labels['pipeline/runid']"
-    )
-    known: dict[str, Any] = {
-        "FOURSTEP_STAGE": name,
-        "FOURSTEP_SPOOL": f"{SCRATCH}/.tracking",
+def tracking(task: dsl.PipelineTask, name: str, profile: Profile, commit: str) -> None:
+    """What the stage has to know to record itself in MLflow under the pipeline's run.
+
+    Variables of the container may be in the cache key. So what could change without changing a
+    stage's work is an annotation of the pod, and the variable refers to it.
+    """
+    task.set_env_variable("FOURSTEP_STAGE", name)
+    task.set_env_variable("FOURSTEP_SPOOL", f"{SCRATCH}/.tracking")
+    known = {
+        "FOURSTEP_IMAGE": task.container_spec.image,
+        "FOURSTEP_GIT_COMMIT": commit,
         "FOURSTEP_KFP_UI": profile.kubeflow_ui,
         "MLFLOW_TRACKING_URI": profile.mlflow.uri,
         "MLFLOW_EXPERIMENT_NAME": profile.mlflow.experiment if profile.mlflow.uri else None,
     }
     for variable, value in known.items():
         if value:
-            task.set_env_variable(variable, value)
+            kubernetes.add_pod_annotation(task, f"fourstep/{variable}", value)
+            field = f"metadata.annotations['fourstep/{variable}']"
+            kubernetes.use_field_path_as_env(task, variable, field)
+    run_id = "metadata.labels['pipeline/runid']"
+    kubernetes.use_field_path_as_env(task, "FOURSTEP_PIPELINE_RUN", run_id)
     if profile.mlflow.secret:
         use(task, profile.mlflow.secret)
 

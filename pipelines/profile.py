@@ -8,28 +8,48 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.errors import InputError
-from pipelines.sections import STAGES, read_yaml
+from pipelines.sections import TASKS
+from pipelines.yaml_file import read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
 """Name of an object in Kubernetes."""
 Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$")]
 """Bytes as Kubernetes writes them: 8Gi."""
-Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*s$")]
+Folder = Annotated[str, Field(pattern=r"^\w[\w-]*([./]\w[\w-]*)*$")]
+"""Folder of a volume, without ``..``."""
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""Name of an environment variable."""
+Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,6}s$")]
 """Seconds as Kubeflow writes them: 60s."""
 
 
-def known_stage(name: str) -> str:
-    """The name, if a stage has it."""
-    if name not in STAGES:
-        raise ValueError(f"no such stage; known are {', '.join(STAGES)}")
+def known_task(name: str) -> str:
+    """The name, if a task has it."""
+    if name not in TASKS:
+        raise ValueError(f"no such task; known are {', '.join(TASKS)}")
     return name
 
 
-StageName = Annotated[str, AfterValidator(known_stage)]
+def no_secret(url: str) -> str:
+    """The address, if it has neither a user nor a query, in which passwords and tokens stand."""
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must be without user, password and query: credentials come from a Secret")
+    return url
+
+
+Seconds = Annotated[int, Field(gt=0, le=366 * 24 * 3600)]
+Web = Annotated[str, Field(pattern=r"^https?://[^\s/]+"), AfterValidator(no_secret)]
+Store = Annotated[str, Field(pattern=r"^((s3|gs|minio)://[^\s/]+|/)"), AfterValidator(no_secret)]
+DVCRemote = Annotated[
+    str, Field(pattern=r"^((s3|gs|azure|https?|ssh)://[^\s/]+|/)"), AfterValidator(no_secret)
+]
+TaskName = Annotated[str, AfterValidator(known_task)]
 
 
 class Part(BaseModel):
@@ -51,7 +71,7 @@ class Secret(Part):
     """A Secret whose keys become environment variables; no value is ever written here."""
 
     name: Name
-    keys: dict[str, str]
+    keys: Annotated[dict[str, Variable], Field(min_length=1)]
     """Key in the Secret: environment variable."""
 
 
@@ -59,15 +79,15 @@ class Volume(Part):
     """A persistent volume claim."""
 
     claim: Name
-    folder: str = ""
+    folder: Folder | None = None
     """Subfolder of the volume."""
 
 
 class Remote(Part):
     """A DVC remote, from which the task fetch_data pulls the version that data.dvc names."""
 
-    remote: str
-    endpoint_url: str = ""
+    remote: DVCRemote
+    endpoint_url: Web | None = None
     """Address of an S3-compatible store."""
     secret: Secret | None = None
 
@@ -76,8 +96,8 @@ class Data(Part):
     """Where the data set comes from: exactly one of the three."""
 
     volume: Volume | None = None
-    uri: Annotated[str, Field(pattern=r"^(s3|gs|minio|oci|file|/)")] | None = None
-    """Folder in an object store: s3://, gs:// or minio://."""
+    uri: Store | None = None
+    """Folder in an object store (s3://, gs://, minio://), or of this machine for run-local."""
     dvc: Remote | None = None
 
     @model_validator(mode="after")
@@ -92,12 +112,12 @@ class GPU(Part):
     """What a stage with a GPU asks for; count 0 is a cluster without GPUs."""
 
     type: str = "nvidia.com/gpu"
-    count: Annotated[int, Field(ge=0)] = 1
+    count: Annotated[int, Field(ge=0, le=64)] = 1
     node_selector: dict[str, str] = {}
     tolerations: tuple[Toleration, ...] = (Toleration(key="nvidia.com/gpu"),)
     shm: Quantity = "8Gi"
     """Size of /dev/shm, through which the data loaders hand over batches."""
-    timeout_s: Annotated[int, Field(gt=0)] = 7 * 24 * 3600
+    timeout_s: Seconds = 7 * 24 * 3600
 
 
 class CPU(Part):
@@ -105,15 +125,15 @@ class CPU(Part):
 
     node_selector: dict[str, str] = {}
     tolerations: tuple[Toleration, ...] = ()
-    timeout_s: Annotated[int, Field(gt=0)] = 24 * 3600
+    timeout_s: Seconds = 24 * 3600
 
 
 class Retries(Part):
     """How often, and after how long, Kubeflow starts a failed task again."""
 
-    count: Annotated[int, Field(ge=0)] = 3
+    count: Annotated[int, Field(ge=0, le=100)] = 3
     backoff: Duration = "60s"
-    factor: Annotated[float, Field(ge=1)] = 2.0
+    factor: Annotated[float, Field(ge=1, le=100)] = 2.0
     most: Duration = "3600s"
 
 
@@ -127,18 +147,18 @@ class Security(Part):
 class MLflow(Part):
     """The tracking server; without an address, what Kubeflow's own MLflow plugin sets counts."""
 
-    uri: Annotated[str, Field(pattern=r"^https?://[^@]*$")] | None = None
+    uri: Web | None = None
     """Address, without user and password: those come from the secret."""
     experiment: str = "fourstep"
     secret: Secret | None = None
 
 
 class Request(Part):
-    """A stage's own request, in place of its declared one."""
+    """A task's own request, in place of what its stage declares."""
 
     cpu: Annotated[int, Field(gt=0)] | None = None
     memory_gib: Annotated[int, Field(gt=0)] | None = None
-    timeout_s: Annotated[int, Field(gt=0)] | None = None
+    timeout_s: Seconds | None = None
 
 
 class Profile(Part):
@@ -154,10 +174,10 @@ class Profile(Part):
     mlflow: MLflow = MLflow()
     service_account: Name | None = None
     image_pull_secrets: tuple[Name, ...] = ()
-    kubeflow_ui: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    kubeflow_ui: Web | None = None
     """Address of Kubeflow's pages, for the links in MLflow."""
-    stages: dict[StageName, Request] = {}
-    """Requests by the stage's name in dvc.yaml."""
+    tasks: dict[TaskName, Request] = {}
+    """Requests by the task's name, that of its stage in dvc.yaml."""
 
 
 def read_profile(files: Sequence[Path]) -> Profile:

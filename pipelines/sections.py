@@ -2,9 +2,9 @@
 
 import copy
 import dataclasses
-import difflib
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -14,8 +14,10 @@ from components.command_line import arguments, field_default, parse
 from components.contract import load_stage, roles
 from components.errors import InputError
 from components.kubeflow import json_object, whole_numbers
+from pipelines.suggest import suggest
+from pipelines.yaml_file import read_yaml
 
-COMPONENTS = {
+STAGE_OF = {
     "validate_data": "validate_data",
     "init_backbone": "init_backbone",
     "train_rpn": "train_rpn",
@@ -28,9 +30,12 @@ COMPONENTS = {
     "validate_onnx": "validate_onnx",
     "register_model": "register_model",
 }
-"""The component behind each section, in the order of the pipeline."""
+"""The stage that each section of params.yaml sets, in the order of the pipeline."""
 
-STAGES = (
+STAGES = sorted({*STAGE_OF.values(), "fetch_data", "check_data"})
+"""All stages; the last two are Kubeflow's only, where no DVC brings and checks the data."""
+
+TASKS = (
     "check_params",
     "validate_data",
     "init_backbone",
@@ -47,7 +52,7 @@ STAGES = (
     "fetch_data",
     "check_data",
 )
-"""The names of all tasks: those of dvc.yaml, and the two that only Kubeflow has."""
+"""The uses of the stages, by the names that dvc.yaml has, and Kubeflow's own two."""
 
 
 def check_params(path: Path) -> dict[str, Any]:
@@ -57,6 +62,19 @@ def check_params(path: Path) -> dict[str, Any]:
         InputError: as `check_sections`, or the file is no mapping.
     """
     return check_sections(read_yaml(path), str(path))
+
+
+def read_sections(params: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """The sections of a params.yaml, with single settings replaced; all is checked.
+
+    Raises:
+        InputError: as `check_params` and `with_settings`.
+    """
+    sections = read_yaml(params)
+    check_sections(sections, str(params))
+    changed = with_settings(sections, settings)
+    check_sections(changed, "--set")
+    return changed
 
 
 def check_json(sections: Iterable[str]) -> dict[str, Any]:
@@ -83,9 +101,9 @@ def check_sections(sections: Mapping[str, Any], source: str) -> dict[str, Any]:
             Names the source, section, key and value.
     """
     for name in sections:
-        if name not in COMPONENTS:
-            raise InputError(f"{source}: unknown section '{name}'{_suggest(name, COMPONENTS)}")
-    for name in COMPONENTS:
+        if name not in STAGE_OF:
+            raise InputError(f"{source}: unknown section '{name}'{suggest(name, STAGE_OF)}")
+    for name in STAGE_OF:
         if name not in sections:
             raise InputError(
                 f"{source}: section '{name}' is missing; write `{name}: {{}}` at least"
@@ -93,7 +111,7 @@ def check_sections(sections: Mapping[str, Any], source: str) -> dict[str, Any]:
     stages = {}
     for name, section in sections.items():
         try:
-            stages[name] = check_section(COMPONENTS[name], section or {})
+            stages[name] = check_section(STAGE_OF[name], section or {})
         except InputError as error:
             raise InputError(f"{source}: {name}.{error}") from None
     return stages
@@ -117,24 +135,18 @@ def with_settings(sections: Mapping[str, Any], settings: Sequence[str]) -> dict[
             if not isinstance(place, dict):
                 raise InputError(f"--set {setting}: '{group}' is a value and has no keys")
         try:
-            place[last] = yaml.safe_load(text)
+            place[last] = number_or_yaml(text)
         except yaml.YAMLError:
             raise InputError(f"--set {setting}: {text!r} is no YAML value") from None
     return changed
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        InputError: it cannot be read or is no mapping.
-    """
-    try:
-        value = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as YAML ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: must hold a mapping, such as `train_rpn:` with its settings")
+def number_or_yaml(text: str) -> Any:
+    """The value of a YAML text; 2e-3 is a number, too, though YAML 1.1 says otherwise."""
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)
     return value
 
 
@@ -146,11 +158,9 @@ def check_section(component: str, section: Mapping[str, Any]) -> Any:
     """
     cls = load_stage(component)
     known = parameter_names(cls)
-    for key, value in flatten(section).items():
+    for key in flatten(section):
         if key not in known:
-            raise InputError(f"{key}: unknown{_suggest(key, known)}")
-        if value is None or value == []:
-            raise InputError(f"{key}: is empty; leave the key out to have the default")
+            raise InputError(f"{key}: unknown{suggest(key, known)}")
     placeholders = [word for name in roles(cls) for word in (f"--{name}", "-")]
     try:
         return parse(cls, [*placeholders, *arguments(section)])
@@ -182,8 +192,3 @@ def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _suggest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(known)}"

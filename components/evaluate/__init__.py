@@ -17,7 +17,7 @@ class Evaluate:
     repeats the paper's comparison (Faster R-CNN, 4.1: 59.9 shared, 58.7 unshared mAP with ZF).
     """
 
-    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=1)
+    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=True)
 
     data: Annotated[Path, Input("Dataset")]
     """Data set folder, in COCO or Pascal VOC layout."""

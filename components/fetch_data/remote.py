@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import InputError
+from components.redact import mask_passwords
 
 REFUSED = {401, 403}
 """HTTP's states of missing permission."""
@@ -103,5 +104,4 @@ def explained(error: Exception, md5: str, what: str) -> str:
 
 def masked(text: str) -> str:
     """The text with passwords and signatures of URLs replaced by ``***``."""
-    text = re.sub(r"://[^\s:@]*:\S*@", "://***@", text)
-    return re.sub(r"(://[^\s?]*)\?[^\s'\",)]*", r"\1?***", text)
+    return re.sub(r"(://[^\s?]*)\?[^\s'\",)]*", r"\1?***", mask_passwords(text))

@@ -19,7 +19,7 @@ class Finetune:
     Every shared conv stays bit-equal. The result is one network with both parts.
     """
 
-    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=1)
+    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=True)
 
     data: Annotated[Path, Input("Dataset")]
     """Data set folder, in COCO or Pascal VOC layout."""

@@ -13,7 +13,7 @@ from models.parameters import ProposalParameters
 class GenerateProposals:
     """Write an RPN's proposals of a split, and how much of the ground truth they recall."""
 
-    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=1)
+    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=True)
 
     data: Annotated[Path, Input("Dataset")]
     """Data set folder, in COCO or Pascal VOC layout."""

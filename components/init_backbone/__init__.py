@@ -36,7 +36,7 @@ class InitBackbone:
     objects of the training split, and `none` starts at random.
     """
 
-    resources: ClassVar[Resources] = Resources(gpu=1)
+    resources: ClassVar[Resources] = Resources(gpu=True)
 
     data: Annotated[Path, Input("Dataset")]
     """Data set folder, in COCO or Pascal VOC layout."""

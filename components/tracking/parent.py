@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Run
 
-from components.tracking.runs import REUSED, clean, log, nested, only, search
+from components.tracking.runs import keep_oldest, log_batch, nested, search, valid_name
 from components.tracking.spool import Event
 
 DATASET_DIGEST_LENGTH = 36
@@ -20,17 +20,16 @@ parent to having made one."""
 def find_parent(client: MlflowClient, experiment: str, event: Event) -> str | None:
     """The run of the whole pipeline run, made by its first stage; None without a pipeline run.
 
-    On Kubeflow two stages may be the first, each with a shipper of its own, and MLflow would
-    take two parents. So one that is not marked as Kubeflow's yet (see `link`) is new, and may
-    lose against another: whoever sees it waits until all that were about to make one have done
-    so, and then the oldest is the parent.
+    On Kubeflow, two first stages may each make a parent. A new parent therefore waits SETTLE_S,
+    then the oldest one wins and the other is deleted. One without Kubeflow's tags (see `link`)
+    is still new: a stage that finds it waits, too.
     """
     key = event["pipeline_run"]
     if not key:
         return None
     mark = {"fourstep.pipeline_run": key}
     found = search(client, experiment, mark)
-    if found and event.get("kubeflow", {}).keys() <= found.data.tags.keys():
+    if found and event["kubeflow"].keys() <= found.data.tags.keys():
         return str(found.info.run_id)
     tags = mark | {"fourstep.engine": event["engine"]} | event["git"]
     run = found or client.create_run(experiment, event["time"], tags, parent_name(tags))
@@ -40,7 +39,7 @@ def find_parent(client: MlflowClient, experiment: str, event: Event) -> str | No
     if found:
         run = search(client, experiment, mark) or found
         return str(run.info.run_id)
-    return str(only(client, run, mark).info.run_id)
+    return str(keep_oldest(client, run, mark).info.run_id)
 
 
 def parent_name(tags: Mapping[str, str]) -> str:
@@ -54,7 +53,7 @@ def link(client: MlflowClient, parent: str, tags: Mapping[str, str]) -> None:
     """Tell a parent its Kubeflow run; what it says of itself already stays."""
     if tags:
         known = client.get_run(parent).data.tags
-        log(client, parent, tags={k: v for k, v in tags.items() if k not in known})
+        log_batch(client, parent, tags={k: v for k, v in tags.items() if k not in known})
 
 
 def describe(client: MlflowClient, parent: str, version: str | None, path: str | None) -> None:
@@ -79,9 +78,9 @@ def mirror(client: MlflowClient, run: Run, parent: str, name: str) -> None:
     MLflow's page of two runs side by side shows only what the two runs have themselves.
     """
     when = run.info.end_time or run.info.start_time
-    metrics = [Metric(clean(f"{name}.{k}"), v, when, 0) for k, v in run.data.metrics.items()]
-    log(client, parent, metrics=metrics)
-    log(client, parent, params={f"{name}.{k}": v for k, v in run.data.params.items()})
+    metrics = [Metric(valid_name(f"{name}.{k}"), v, when, 0) for k, v in run.data.metrics.items()]
+    log_batch(client, parent, metrics=metrics)
+    log_batch(client, parent, params={f"{name}.{k}": v for k, v in run.data.params.items()})
 
 
 def end_parent(client: MlflowClient, experiment: str, parent: str, when: int) -> None:
@@ -91,19 +90,3 @@ def end_parent(client: MlflowClient, experiment: str, parent: str, when: int) ->
     if "RUNNING" not in statuses:
         worst = next((s for s in ("FAILED", "KILLED") if s in statuses), "FINISHED")
         client.set_terminated(parent, worst, when)
-
-
-def supersede(client: MlflowClient, run: Run, parent: str) -> int:
-    """Close earlier attempts at a stage whose pods were killed; returns how many there were."""
-    name, began = run.info.run_name, run.info.start_time
-    attempts = [
-        other
-        for other in nested(client, run.info.experiment_id, parent)
-        if other.info.run_name == name and REUSED not in other.data.tags
-    ]
-    earlier = [other for other in attempts if other.info.start_time < began]
-    for other in earlier:
-        if other.info.status == "RUNNING":
-            client.set_tag(other.info.run_id, "fourstep.superseded_by", run.info.run_id)
-            client.set_terminated(other.info.run_id, "KILLED", began)
-    return len(earlier)

@@ -6,12 +6,12 @@ one parent in MLflow.
 
 import os
 import socket
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from components.tracking.redact import redact
+from components.git import git
+from components.redact import redact
 
 if TYPE_CHECKING:
     import psutil
@@ -96,12 +96,3 @@ def git_tags() -> dict[str, str]:
     # DVC writes dvc.lock while the pipeline runs: that is no change of the code.
     changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
     return {"mlflow.source.git.commit": commit, "fourstep.git_dirty": str(bool(changes)).lower()}
-
-
-def git(*arguments: str) -> str:
-    """The output of a git command; empty if it fails or there is no git."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

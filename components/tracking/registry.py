@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 import mlflow.onnx
 import onnx
@@ -17,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from components.tracking.runs import log
+from components.tracking.runs import log_batch
 from components.tracking.spool import Event, tracking_uri, write_whole
 from components.tracking.store import unchanged
 
@@ -76,7 +75,7 @@ def register(client: MlflowClient, run: str, event: Event) -> dict[str, Any]:
     client.update_model_version(name, version, reason)
     for alias in aliases:
         client.set_registered_model_alias(name, alias, version)
-    log(
+    log_batch(
         client,
         run,
         tags={
@@ -111,18 +110,19 @@ def new_version(client: MlflowClient, run: str, name: str, path: Path) -> str:
     """Upload the model with its signature and make a version of it."""
     graph = onnx.load(path)
     # mlflow imports onnxruntime even if it has nothing to do for it: 300 MB, not in every image.
-    absent = {} if find_spec("onnxruntime") else {"onnxruntime": ModuleType("onnxruntime")}
-    with patch.dict(sys.modules, absent):
-        info = Model.log(
-            artifact_path=None,
-            name="model",
-            flavor=mlflow.onnx,
-            run_id=run,
-            registered_model_name=name,
-            onnx_model=graph,
-            signature=signature(graph),
-            pip_requirements=[f"{p}=={installed(p)}" for p in ("onnx", "numpy")] + ["onnxruntime"],
-        )
+    # (`find_spec` fails for an empty module that is there already.)
+    if "onnxruntime" not in sys.modules and not find_spec("onnxruntime"):
+        sys.modules["onnxruntime"] = ModuleType("onnxruntime")
+    info = Model.log(
+        artifact_path=None,
+        name="model",
+        flavor=mlflow.onnx,
+        run_id=run,
+        registered_model_name=name,
+        onnx_model=graph,
+        signature=signature(graph),
+        pip_requirements=[f"{p}=={installed(p)}" for p in ("onnx", "numpy")] + ["onnxruntime"],
+    )
     return str(info.registered_model_version)
 
 

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
+from components.tracking.spool import METRICS_PER_BATCH
+
 LOG = logging.getLogger(__name__)
 
 PARENT = "mlflow.parentRunId"
 REUSED = "fourstep.reused_run_id"
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 8000
-METRICS, PARAMS, TAGS = 1000, 100, 100
-"""MLflow's limits for one ``log_batch``."""
+PARAMS_PER_BATCH, TAGS_PER_BATCH = 100, 100
+"""MLflow's limits for one ``log_batch``, beside `METRICS_PER_BATCH`."""
 
 
 def search(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run | None:
@@ -24,7 +26,7 @@ def search(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Ru
     return found[0] if found else None
 
 
-def only(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> Run:
+def keep_oldest(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> Run:
     """The oldest run with these tags; if it is not this new one, this one is deleted."""
     oldest = search(client, run.info.experiment_id, tags) or run
     if oldest.info.run_id != run.info.run_id:
@@ -38,12 +40,28 @@ def nested(client: MlflowClient, experiment: str, parent: str) -> list[Run]:
     return list(client.search_runs([experiment], clause, order_by=["attributes.start_time"]))
 
 
-def clean(name: str) -> str:
-    """A name as MLflow takes it: no ``@`` (of a DVC stage) and no other signs."""
+def supersede(client: MlflowClient, run: Run, parent: str) -> int:
+    """Close earlier attempts at a stage whose pods were killed; returns how many there were."""
+    name, began = run.info.run_name, run.info.start_time
+    attempts = [
+        other
+        for other in nested(client, run.info.experiment_id, parent)
+        if other.info.run_name == name and REUSED not in other.data.tags
+    ]
+    earlier = [other for other in attempts if other.info.start_time < began]
+    for other in earlier:
+        if other.info.status == "RUNNING":
+            client.set_tag(other.info.run_id, "fourstep.superseded_by", run.info.run_id)
+            client.set_terminated(other.info.run_id, "KILLED", began)
+    return len(earlier)
+
+
+def valid_name(name: str) -> str:
+    """A metric's or parameter's name as MLflow takes it: no ``@`` (of a DVC stage), say."""
     return re.sub(r"[^\w. :/-]", "_", name.replace("@", "."))[:KEY_LENGTH]
 
 
-def log(
+def log_batch(
     client: MlflowClient,
     run: str,
     *,
@@ -55,7 +73,7 @@ def log(
 
     A parameter that the run has already stays, for MLflow would refuse another value.
     """
-    entries = [Param(clean(k), v[:PARAM_LENGTH]) for k, v in (params or {}).items()]
+    entries = [Param(valid_name(k), v[:PARAM_LENGTH]) for k, v in (params or {}).items()]
     if entries:
         known = client.get_run(run).data.params
         for entry in entries:
@@ -63,9 +81,9 @@ def log(
                 LOG.warning("run %s keeps %s=%s", run, entry.key, known[entry.key])
         entries = [entry for entry in entries if entry.key not in known]
     words = [RunTag(k[:KEY_LENGTH], v[:TAG_LENGTH]) for k, v in (tags or {}).items()]
-    for at in range(0, len(metrics), METRICS):
-        client.log_batch(run, metrics=metrics[at : at + METRICS])
-    for at in range(0, len(entries), PARAMS):
-        client.log_batch(run, params=entries[at : at + PARAMS])
-    for at in range(0, len(words), TAGS):
-        client.log_batch(run, tags=words[at : at + TAGS])
+    for at in range(0, len(metrics), METRICS_PER_BATCH):
+        client.log_batch(run, metrics=metrics[at : at + METRICS_PER_BATCH])
+    for at in range(0, len(entries), PARAMS_PER_BATCH):
+        client.log_batch(run, params=entries[at : at + PARAMS_PER_BATCH])
+    for at in range(0, len(words), TAGS_PER_BATCH):
+        client.log_batch(run, tags=words[at : at + TAGS_PER_BATCH])

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from components.tracking.redact import Formatter
+from components.redact import redact
 from components.tracking.spool import Batch, Spool, only_one, pending, tracking_uri
 
 LOG = logging.getLogger(__name__)
@@ -36,9 +36,9 @@ def ship(folder: Path, linger_s: float = 0.0) -> bool:
     """
     if not pending(folder):
         return True
-    log = logging.FileHandler(folder / "ship.log", delay=True)
-    log.setFormatter(Formatter())
-    logging.basicConfig(handlers=[log], level=logging.WARNING)
+    handler = logging.FileHandler(folder / "ship.log", delay=True)
+    handler.setFormatter(Formatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     shipper = Shipper(folder, linger_s)
     while shipper.waiting():
         with only_one(folder) as mine:
@@ -155,6 +155,14 @@ class Shipper:
             LOG.exception("%s: left out %.300s", spool.folder.name, batch.events[0])
         spool.progress["ended"] = batch.events[-1]["event"] == "end"
         spool.advance(batch.end)
+
+
+class Formatter(logging.Formatter):
+    """Formats records, tracebacks included, without passwords."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's line or lines."""
+        return redact(super().format(record))
 
 
 def connect() -> Any:

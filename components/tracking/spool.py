@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.redact import redact
 from components.tracking.pipeline_run import kubeflow_run
-from components.tracking.redact import redact
 
 Event = dict[str, Any]
 

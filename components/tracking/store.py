@@ -24,10 +24,10 @@ from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 
 from components.digest import path_digest
+from components.redact import redact
 from components.tracking import lineage
-from components.tracking.parent import describe, end_parent, find_parent, link, mirror, supersede
-from components.tracking.redact import redact
-from components.tracking.runs import PARENT, clean, log, search
+from components.tracking.parent import describe, end_parent, find_parent, link, mirror
+from components.tracking.runs import PARENT, log_batch, search, supersede, valid_name
 from components.tracking.spool import Event, Spool, tracking_uri
 
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
@@ -62,9 +62,9 @@ def handle(client: MlflowClient, spool: Spool, events: Sequence[Event]) -> None:
             spool.progress |= start(client, spool.folder.name, event)
             spool.save()
         case "metrics":
-            log(client, run, metrics=[m for e in events for m in metrics_of(e)])
+            log_batch(client, run, metrics=[m for e in events for m in metrics_of(e)])
         case "tags":
-            log(client, run, tags=event["values"])
+            log_batch(client, run, tags=event["values"])
         case "artifact":
             log_artifact(client, run, event)
         case "register":
@@ -76,16 +76,8 @@ def handle(client: MlflowClient, spool: Spool, events: Sequence[Event]) -> None:
 
 
 def start(client: MlflowClient, key: str, event: Event) -> dict[str, Any]:
-    """Open the stage's run, below its parent if it has one, with the parent's lineage complete.
-
-    The contract: a given run is resumed; else a given parent, or that of the pipeline run, gets
-    a nested run; else it is a run of its own. A given run that has no parent, in a pipeline run,
-    was given to all stages: it is their parent.
-    """
-    given = client.get_run(event["run_id"]) if event["run_id"] else None
-    parent = given.data.tags.get(PARENT) if given else event["parent_run_id"]
-    if given and not parent and event["pipeline_run"]:
-        parent, given = given.info.run_id, None
+    """Open the stage's run, below its parent if it has one, with the parent's lineage complete."""
+    given, parent = given_runs(client, event)
     experiment = given.info.experiment_id if given else experiment_id(client, event, parent)
     if not given:
         parent = parent or find_parent(client, experiment, event)
@@ -94,16 +86,13 @@ def start(client: MlflowClient, key: str, event: Event) -> dict[str, Any]:
     tags = tags_of(event)
     if parent:
         reopen(client, parent, kept)
-        link(client, parent, event.get("kubeflow", {}))
-        describe(client, parent, event["data_version"], event["data_path"])
-        lineage.complete(client, experiment, parent, event["inputs"])
-        if event["engine"] == "kubeflow" and not given:
-            tags["fourstep.attempt"] = str(1 + supersede(client, run, parent))
+        update_parent(client, experiment, parent, event)
     if given:
-        reopen(client, given.info.run_id, kept)
-        if "fourstep.error" in given.data.tags:  # of an earlier attempt
-            client.delete_tag(given.info.run_id, "fourstep.error")
-    log(client, run.info.run_id, params=event["parameters"], tags=tags)
+        reopen(client, run.info.run_id, kept)
+        forget_error(client, given)
+    elif parent and event["engine"] == "kubeflow":
+        tags["fourstep.attempt"] = str(1 + supersede(client, run, parent))
+    log_batch(client, run.info.run_id, params=event["parameters"], tags=tags)
     return {
         "run_id": run.info.run_id,
         "run_url": run_url(run),
@@ -114,11 +103,40 @@ def start(client: MlflowClient, key: str, event: Event) -> dict[str, Any]:
     }
 
 
+def given_runs(client: MlflowClient, event: Event) -> tuple[Run | None, str | None]:
+    """The run that the stage is to resume, and the parent that it is given, if any.
+
+    The contract: a given run is resumed; else a given parent, or that of the pipeline run, gets
+    a nested run; else it is a run of its own. A given run that has no parent, in a pipeline run,
+    was given to all stages: it is their parent.
+    """
+    if not event["run_id"]:
+        return None, event["parent_run_id"]
+    given = client.get_run(event["run_id"])
+    parent = given.data.tags.get(PARENT)
+    if event["pipeline_run"] and not parent:
+        return None, given.info.run_id
+    return given, parent
+
+
+def update_parent(client: MlflowClient, experiment: str, parent: str, event: Event) -> None:
+    """Tell a parent its Kubeflow run and its data set, and complete its lineage."""
+    link(client, parent, event["kubeflow"])
+    describe(client, parent, event["data_version"], event["data_path"])
+    lineage.complete(client, experiment, parent, event["inputs"])
+
+
+def forget_error(client: MlflowClient, run: Run) -> None:
+    """Remove the error of an earlier attempt."""
+    if "fourstep.error" in run.data.tags:
+        client.delete_tag(run.info.run_id, "fourstep.error")
+
+
 def experiment_id(client: MlflowClient, event: Event, parent: str | None) -> str:
     """The experiment of the parent, or the given one, or the named one, made if need be."""
     if parent:
         return str(client.get_run(parent).info.experiment_id)
-    if given := event.get("experiment_id"):
+    if given := event["experiment_id"]:
         return str(given)
     name = event["experiment"]
     if found := client.get_experiment_by_name(name):
@@ -183,13 +201,13 @@ def tags_of(event: Event) -> dict[str, str]:
         "fourstep.inputs": json.dumps(event["inputs"], sort_keys=True),
         "fourstep.data_version": event["data_version"],
     }
-    return {k: v for k, v in (known | event["git"] | event.get("pod", {})).items() if v}
+    return {k: v for k, v in (known | event["git"] | event["pod"]).items() if v}
 
 
 def metrics_of(event: Event) -> Iterator[Metric]:
     """The metrics of one event, as MLflow's entities."""
     for name, value in event["values"].items():
-        yield Metric(clean(name), value, event["time"], event["step"])
+        yield Metric(valid_name(name), value, event["time"], event["step"])
 
 
 def log_artifact(client: MlflowClient, run: str, event: Event) -> None:
@@ -223,8 +241,8 @@ def end(client: MlflowClient, progress: Mapping[str, Any], event: Event) -> None
     tags = {"fourstep.outputs": json.dumps(event.get("outputs", {}), sort_keys=True)}
     if event.get("data_version"):
         tags["fourstep.data_version"] = event["data_version"]
-    log(client, run, tags=tags)
-    kept = progress.get("kept", [])
+    log_batch(client, run, tags=tags)
+    kept = progress["kept"]
     if run not in kept:
         client.set_terminated(run, status, event["time"])
     if parent:

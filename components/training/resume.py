@@ -51,9 +51,12 @@ class ResumePoint:
         except (FileNotFoundError, SafetensorError, KeyError, TypeError):
             return 0, []
         prefix = "network."
-        network.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        )
+        try:
+            network.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
+        except RuntimeError:  # made by other code
+            return 0, []
         state = optimizer.state_dict()
         state["state"] = _optimizer_state(tensors)
         optimizer.load_state_dict(state)
@@ -66,7 +69,7 @@ class ResumePoint:
 
 
 def _lay_out_as_parameters(optimizer: torch.optim.Optimizer) -> None:
-    """Give the state the parameters' memory format: fused optimizers go through both as they lie."""
+    """Give the state the parameters' memory format: fused optimizers read both as they lie."""
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if torch.is_tensor(value) and value.shape == parameter.shape:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pipelines.document import read_documents
 from pipelines.lint.caching import cached_exit_handlers
 from pipelines.lint.cycles import cycles
-from pipelines.lint.document import Documents, read_documents
+from pipelines.lint.dangling import dangling
 from pipelines.lint.finding import Finding, exit_status
 from pipelines.lint.gpu import gpu
-from pipelines.lint.graph import dangling
 from pipelines.lint.images import mutable_images
 from pipelines.lint.pipeline import Pipeline
 from pipelines.lint.placeholders import placeholders, platform_references
@@ -21,12 +21,12 @@ from pipelines.lint.unused import unused_inputs
 __all__ = ["Finding", "exit_status", "lint"]
 
 
-def lint(path: Path, *, allow_local_tags: bool = False) -> list[Finding]:
+def lint(path: Path, *, local_tags: bool = False) -> list[Finding]:
     """What is wrong with a compiled pipeline, errors first.
 
     Args:
         path: the file that kfp's compiler wrote: one or two YAML documents, or JSON.
-        allow_local_tags: whether an image may be named by a tag ``sha-<12 or more hex digits>``.
+        local_tags: whether an image may be named by a tag ``sha-<12 or more hex digits>``.
 
     Raises:
         InputError: the file cannot be read or is no compiled pipeline.
@@ -36,21 +36,19 @@ def lint(path: Path, *, allow_local_tags: bool = False) -> list[Finding]:
     secrets = secret_literals(documents)
     findings += [finding for finding, _ in secrets]
     if pipeline is not None:
-        findings += _graph_rules(documents, pipeline, allow_local_tags)
+        findings += _rules(pipeline, local_tags)
     hidden = sorted({secret for _, secret in secrets}, key=len, reverse=True)
     unique = dict.fromkeys(_hide(finding, hidden) for finding in findings)
     return sorted(unique, key=lambda finding: finding.severity)
 
 
-def _graph_rules(
-    documents: Documents, pipeline: Pipeline, allow_local_tags: bool
-) -> Iterator[Finding]:
+def _rules(pipeline: Pipeline, local_tags: bool) -> Iterator[Finding]:
     yield from dangling(pipeline)
     yield from cycles(pipeline)
     yield from placeholders(pipeline)
-    yield from platform_references(documents, pipeline)
-    yield from unused_inputs(documents, pipeline)
-    yield from mutable_images(pipeline, allow_local_tags)
+    yield from platform_references(pipeline)
+    yield from unused_inputs(pipeline)
+    yield from mutable_images(pipeline, local_tags)
     yield from gpu(pipeline)
     yield from cached_exit_handlers(pipeline)
     yield from sizes(pipeline)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
+from pipelines.lint.dangling import error
 from pipelines.lint.finding import Finding
-from pipelines.lint.graph import error
 from pipelines.lint.pipeline import Pipeline, producers
 
 

@@ -12,7 +12,8 @@ SHM = "/dev/shm"
 def gpu(pipeline: Pipeline) -> Iterator[Finding]:
     """Shared memory, time limit, retries and toleration of each task that asks for a GPU."""
     for task in pipeline.tasks():
-        label, executor = pipeline.executor(task) or ("", None)
+        label = pipeline.label(task)
+        executor = pipeline.executors.get(label)
         asked = _accelerator(executor) if executor is not None else ""
         if not asked:
             continue

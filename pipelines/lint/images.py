@@ -13,7 +13,7 @@ BUILT_IN = {"argostub/createpvc", "argostub/deletepvc"}
 """Not images: Kubeflow's backend does these tasks itself."""
 
 
-def mutable_images(pipeline: Pipeline, allow_local_tags: bool) -> Iterator[Finding]:
+def mutable_images(pipeline: Pipeline, local_tags: bool) -> Iterator[Finding]:
     """Images that may change under a name, one finding an image."""
     labels: dict[str, list[str]] = defaultdict(list)
     for label, executor in pipeline.executors.items():
@@ -24,17 +24,17 @@ def mutable_images(pipeline: Pipeline, allow_local_tags: bool) -> Iterator[Findi
         where = f"deploymentSpec.executors.{users[0]}{more}"
         if image in BUILT_IN or DIGEST.fullmatch(image):
             continue
-        if allow_local_tags and LOCAL_TAG.fullmatch(image):
+        if local_tags and LOCAL_TAG.fullmatch(image):
             continue
         if PLACEHOLDER.search(image):
             message = "the image is set when the run starts, so nothing here can vouch for it; "
             message += "name it by digest (NAME@sha256:...) in the pipeline"
             yield Finding("warning", "mutable-image", where, message)
         else:
-            yield Finding("error", "mutable-image", where, _message(image, allow_local_tags))
+            yield Finding("error", "mutable-image", where, _message(image, local_tags))
 
 
-def _message(image: str, allow_local_tags: bool) -> str:
+def _message(image: str, local_tags: bool) -> str:
     if not image:
         return "has no image; name one by digest (NAME@sha256:...)"
     name, _, tag = image.rpartition(":")
@@ -44,7 +44,7 @@ def _message(image: str, allow_local_tags: bool) -> str:
         what = "it has no tag, so it means `latest`"
     else:
         what = f"the tag '{tag}' can be moved to another image"
-    local = " or a tag sha-<12 or more hexadecimal digits>" if allow_local_tags else ""
+    local = " or a tag sha-<12 or more hexadecimal digits>" if local_tags else ""
     return (
         f"image {image}: {what}, and Kubeflow's cache would not notice; "
         f"name it by digest (NAME@sha256:...){local}"

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict
+
 PLACEHOLDER = re.compile(
     r"\{\{\$\.(inputs|outputs)\.(parameters|artifacts)\[\\?['\"](.+?)\\?['\"]\]"
 )
@@ -29,13 +31,15 @@ class Task:
 class Pipeline:
     """The messages of both documents.
 
-    `components` are ComponentSpecs by name, "root" among them; `executors` are ExecutorSpecs and
-    `kubernetes` KubernetesExecutorConfigs by executor label; `config` is a PipelineConfig.
+    `components` are ComponentSpecs by name, "root" among them; `executors` are ExecutorSpecs,
+    `kubernetes` KubernetesExecutorConfigs and `structs` the latter as they stand in the file, by
+    executor label; `config` is a PipelineConfig.
     """
 
     components: Mapping[str, Any]
     executors: Mapping[str, Any]
     kubernetes: Mapping[str, Any]
+    structs: Mapping[str, Mapping[str, Any]]
     config: Any
 
     def tasks(self) -> Iterator[Task]:
@@ -52,15 +56,14 @@ class Pipeline:
         """The component that a task runs."""
         return self.components.get(task.spec.component_ref.name)
 
-    def executor(self, task: Task) -> tuple[str, Any] | None:
-        """Label and executor of a task; none for a sub-DAG and a dangling reference."""
+    def label(self, task: Task) -> str:
+        """The executor label of a task; "" for a sub-DAG and an unknown component."""
         component = self.component(task)
-        label = component.executor_label if component is not None else ""
-        return (label, self.executors[label]) if label in self.executors else None
+        return str(component.executor_label) if component is not None else ""
 
     def users(self, label: str) -> list[Task]:
         """The tasks that run on an executor."""
-        return [task for task in self.tasks() if (self.executor(task) or ("",))[0] == label]
+        return [task for task in self.tasks() if self.label(task) == label]
 
 
 def producers(task: Task) -> Iterator[tuple[str, str, str]]:
@@ -105,6 +108,4 @@ def strings(value: Any) -> Iterator[str]:
 
 def proto_strings(message: Any) -> Iterator[str]:
     """All strings in a message."""
-    from google.protobuf.json_format import MessageToDict
-
     return strings(MessageToDict(message))

@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.lint.document import Documents
+from pipelines.lint.dangling import INJECTED, error, some
 from pipelines.lint.finding import Finding
-from pipelines.lint.graph import INJECTED, error, some
 from pipelines.lint.pipeline import PLACEHOLDER, Pipeline, Task, proto_strings, strings
-from pipelines.lint.schema import KUBERNETES, executor_structs
+from pipelines.lint.schema import KUBERNETES
 
 
 def placeholders(pipeline: Pipeline) -> Iterator[Finding]:
@@ -49,9 +48,9 @@ def _optional_inputs(text: str) -> list[tuple[str, str, str]]:
     return [("inputs", "parameters", name)] if isinstance(name, str) else []
 
 
-def platform_references(documents: Documents, pipeline: Pipeline) -> Iterator[Finding]:
+def platform_references(pipeline: Pipeline) -> Iterator[Finding]:
     """Executors and task inputs that the platform document names."""
-    for label, config in executor_structs(documents).items():
+    for label, config in pipeline.structs.items():
         where = f"{KUBERNETES}.{label}"
         if label not in pipeline.executors:
             yield error(where, f"is no executor of deploymentSpec; {some(pipeline.executors)}")
@@ -66,9 +65,9 @@ def platform_references(documents: Documents, pipeline: Pipeline) -> Iterator[Fi
                 )
 
 
-def platform_inputs(documents: Documents, label: str) -> set[str]:
+def platform_inputs(pipeline: Pipeline, label: str) -> set[str]:
     """The inputs that an executor's platform configuration reads."""
-    config = executor_structs(documents).get(label, {})
+    config = pipeline.structs.get(label, {})
     read = {value for key, value in _references(config) if key == "componentInputParameter"}
     return read | {name for text in strings(config) for _, _, name in PLACEHOLDER.findall(text)}
 

@@ -1,12 +1,16 @@
 """Rule `schema`: both documents are what kfp's protobufs say."""
 
-import difflib
 import re
 from typing import Any
 
-from pipelines.lint.document import Documents
+from google.protobuf.json_format import ParseDict, ParseError
+from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2 as pb2
+
+from pipelines.document import Documents
 from pipelines.lint.finding import Finding
 from pipelines.lint.pipeline import Pipeline
+from pipelines.suggest import suggest
 
 EXECUTORS = "deploymentSpec.executors"
 KUBERNETES = f"platforms.kubernetes.{EXECUTORS}"
@@ -17,9 +21,6 @@ def parse(documents: Documents) -> tuple[Pipeline | None, list[Finding]]:
 
     A field that the protobufs do not know is reported and left out.
     """
-    from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes_pb2
-    from kfp.pipeline_spec import pipeline_spec_pb2 as pb2
-
     parser = _Parser()
     spec, deployment = documents.spec, documents.spec.get("deploymentSpec")
     deployment = deployment if isinstance(deployment, dict) else {}
@@ -35,13 +36,13 @@ def parse(documents: Documents) -> tuple[Pipeline | None, list[Finding]]:
     executors = parser.parse_each(deployment.get("executors"), executor, EXECUTORS)
     platforms = parser.parse(documents.platform, pb2.PlatformSpec(), "").platforms
     platform = platforms["kubernetes"] if "kubernetes" in platforms else pb2.SinglePlatformSpec()
-    structs = {k: dict(v) for k, v in executor_structs(documents).items()}
+    structs = _executor_structs(documents)
     configs = parser.parse_each(structs, kubernetes_pb2.KubernetesExecutorConfig, KUBERNETES)
-    pipeline = Pipeline(components, executors, configs, platform.pipelineConfig)
+    pipeline = Pipeline(components, executors, configs, structs, platform.pipelineConfig)
     return (pipeline if parser.readable else None), parser.findings
 
 
-def executor_structs(documents: Documents) -> dict[str, Any]:
+def _executor_structs(documents: Documents) -> dict[str, dict[str, Any]]:
     """The raw configurations of the platform document, by executor label."""
     value: Any = documents.platform
     for key in KUBERNETES.split("."):
@@ -67,8 +68,6 @@ class _Parser:
 
     def parse(self, value: Any, message: Any, where: str) -> Any:
         """The message filled from a mapping; what it does not know is reported and left out."""
-        from google.protobuf.json_format import ParseDict, ParseError
-
         if not isinstance(value, dict):
             self.report(f"must be a mapping, not {type(value).__name__}", where)
             self.readable = False
@@ -102,7 +101,5 @@ def _explain(error: str) -> tuple[str, str]:
         place = located.group(1).partition(".")[2]
     if unknown := re.search(r'has no field named "([^"]*)"', text):
         name, known = unknown.group(1), re.findall(r"'(\w+)'", rest)
-        close = difflib.get_close_matches(name, known, n=1)
-        remedy = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
-        return f"unknown field '{name}'; {remedy}", place
+        return f"unknown field '{name}'{suggest(name, known)}", place
     return f"{text}; write what kfp's protobuf says", place

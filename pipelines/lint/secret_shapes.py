@@ -29,31 +29,25 @@ SHAPES = {
 }
 
 WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
-SECRET_WORDS = {
-    "apikey",
-    "credential",
-    "credentials",
-    "passphrase",
-    "passwd",
-    "password",
-    "pwd",
-    "secret",
-    "secrets",
-    "token",
-}
-SECRET_PAIRS = {
-    (word, "key") for word in ("access", "account", "api", "auth", "encryption", "private", "ssh")
-}
-ABOUT_A_SECRET = {
-    *("column", "count", "dir", "endpoint", "env", "field", "file", "folder", "id", "ids"),
-    *("index", "kind", "len", "length", "limit", "mount", "name", "names", "parameter", "path"),
-    *("ref", "size", "ttl", "type", "uri", "url", "var", "volume"),
-}
+
+
+def _words(text: str) -> set[str]:
+    return set(text.split())
+
+
+SECRET_WORDS = _words(
+    "apikey credential credentials passphrase passwd password pwd secret secrets token"
+)
+SECRET_PAIRS = {(word, "key") for word in _words("access account api auth encryption private ssh")}
+ABOUT_A_SECRET = _words(
+    "column count dir endpoint env field file folder id ids index kind len length limit mount name "
+    "names parameter path ref size ttl type uri url var volume"
+)
 """Last words of names of something else, such as ``secret_name``."""
-TEXT_TOKENS = {
-    *("begin", "bos", "cls", "end", "eos", "image", "mask", "max", "min", "new", "next", "num"),
-    *("pad", "padding", "per", "sep", "special", "start", "stop", "unk"),
-}
+TEXT_TOKENS = _words(
+    "begin bos cls end eos image mask max min new next num pad padding per sep special start stop "
+    "unk"
+)
 """Words that make of the next word "token" a piece of text, such as ``pad_token``."""
 
 ASSIGNMENTS = (

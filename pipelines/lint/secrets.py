@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.lint.document import Documents
+from pipelines.document import Documents
 from pipelines.lint.finding import Finding
 from pipelines.lint.secret_shapes import ASSIGNMENTS, SHAPES, is_literal, is_secret_name
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict
+
 from pipelines.lint.finding import Finding, Severity
 from pipelines.lint.pipeline import Pipeline
 
@@ -93,8 +95,6 @@ def _texts(messages: Mapping[str, Any]) -> dict[str, str]:
 
 def _json(message: Any) -> str:
     """A message as JSON; ASCII, so that characters are bytes."""
-    from google.protobuf.json_format import MessageToDict
-
     return json.dumps(MessageToDict(message), separators=(",", ":"))
 
 

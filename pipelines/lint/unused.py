@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 
-from pipelines.lint.document import Documents
+from pipelines.lint.dangling import CONDITION_INPUT
 from pipelines.lint.finding import Finding
-from pipelines.lint.graph import CONDITION_INPUT
 from pipelines.lint.pipeline import Pipeline, Task, parent_inputs
 from pipelines.lint.placeholders import platform_inputs
 
 
-def unused_inputs(documents: Documents, pipeline: Pipeline) -> Iterator[Finding]:
+def unused_inputs(pipeline: Pipeline) -> Iterator[Finding]:
     """Inputs of the pipeline that no task uses, however deep."""
     definitions = pipeline.components["root"].input_definitions
-    used = _used(documents, pipeline, "root", frozenset())
+    used = _used(pipeline, "root", frozenset())
     for kind in ("parameters", "artifacts"):
         for name in getattr(definitions, kind):
             if name not in used:
@@ -25,7 +24,7 @@ def unused_inputs(documents: Documents, pipeline: Pipeline) -> Iterator[Finding]
                 )
 
 
-def _used(documents: Documents, pipeline: Pipeline, name: str, above: frozenset[str]) -> set[str]:
+def _used(pipeline: Pipeline, name: str, above: frozenset[str]) -> set[str]:
     """The inputs of a component that its tasks use; `above` are the components that hold it."""
     component = pipeline.components.get(name)
     if component is None or name in above:
@@ -34,11 +33,10 @@ def _used(documents: Documents, pipeline: Pipeline, name: str, above: frozenset[
         return {*component.input_definitions.parameters, *component.input_definitions.artifacts}
     used: set[str] = set()
     for task in pipeline.tasks_of(name):
-        inside = _used(documents, pipeline, task.spec.component_ref.name, above | {name})
+        inside = _used(pipeline, task.spec.component_ref.name, above | {name})
         inside |= _read_by_task(pipeline, task)
         used |= {source for own, _, source in parent_inputs(task) if own in inside}
-        if executor := pipeline.executor(task):
-            used |= platform_inputs(documents, executor[0])
+        used |= platform_inputs(pipeline, pipeline.label(task))
     return used
 
 

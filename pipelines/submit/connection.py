@@ -20,47 +20,43 @@ class Connection:
     ca_bundle: Path | None = None
     ui: str | None = None
     """Base URL of the UI if it is not the host."""
-    connect_timeout: float = 10.0
-    read_timeout: float = 60.0
-    pause: float = 1.0
-    """Seconds before a call is repeated the first time."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be used; URLs lose a slash at their end.
+
+        Raises:
+            InputError: names the option.
+        """
+        object.__setattr__(self, "host", _base_url("--host", self.host))
+        if self.ui is not None:
+            object.__setattr__(self, "ui", _base_url("kubeflow_ui", self.ui))
+        if self.ca_bundle is not None:
+            _check_ca_bundle(self.ca_bundle)
 
 
-def check_host(host: str) -> str:
-    """The base URL without a slash at its end.
-
-    Raises:
-        InputError: it has no scheme or host, or more than a path behind it.
-    """
+def _base_url(option: str, host: str) -> str:
     url = urlsplit(host)
     if url.scheme not in ("http", "https") or not url.hostname:
         raise InputError(
-            f"--host {_without_user(host)}: must be a URL with its scheme, such as "
+            f"{option} {_without_user(host)}: must be a URL with its scheme, such as "
             "https://kubeflow.example.org/pipeline or http://localhost:8080"
         )
     if url.username is not None or url.password is not None:
         raise InputError(
-            f"--host {_without_user(host)}: must hold no user or password; "
+            f"{option} {_without_user(host)}: must hold no user or password; "
             "give a token with --token-file"
         )
     if url.query or url.fragment or "#" in host:
         base = host.partition("?")[0].partition("#")[0].rstrip("/")
-        raise InputError(f"--host {base}...: give the part before '?' and '#' only: {base}")
+        raise InputError(f"{option} {base}...: give the part before '?' and '#' only: {base}")
     try:
         _ = url.port
     except ValueError:
-        raise InputError(f"--host {host}: the port must be a number up to 65535") from None
+        raise InputError(f"{option} {host}: the port must be a number up to 65535") from None
     return host.rstrip("/")
 
 
-def check_ca_bundle(path: Path | None) -> None:
-    """Refuse a CA bundle that holds no certificate.
-
-    Raises:
-        InputError: names the file.
-    """
-    if path is None:
-        return
+def _check_ca_bundle(path: Path) -> None:
     try:
         ssl.create_default_context(cafile=path)
     except OSError as error:  # ssl.SSLError is one

@@ -7,8 +7,8 @@ from pipelines.submit.errors import ServerError
 from pipelines.submit.server import ATTEMPTS, Server
 
 CONFLICT = 409
-LOOKS = 3
-"""How often is looked for what the server may be making, with growing pauses."""
+LOOKS = 5
+"""How often is looked, with growing pauses, for what must not be posted again."""
 
 
 def create_once(
@@ -17,17 +17,20 @@ def create_once(
     post: Callable[[], Any],
     look: Callable[[], Any | None],
     *,
-    unique: bool = True,
+    page: str | None = None,
 ) -> Any:
-    """What `post` makes; after an answer that was lost, `look` decides whether to post again.
+    """What `post` makes; after an answer that was lost, `look` finds it.
+
+    What the server has surely not begun is posted again. What it may have made is looked for; if
+    it is not there, it is posted again only if its name is unique, as the server then refuses a
+    second one.
 
     Args:
         server: for pauses.
         what: what errors call it, such as "the run 'x'".
         post: makes it; calls the server once.
         look: finds it if it has been made, else None.
-        unique: whether the server refuses a second one. If not, nothing is posted again while the
-            server may still be at work on the first.
+        page: for what has no unique name: where in the UI a person can look for it.
 
     Raises:
         ServerError: the server refuses it, or it is not certain whether it was made.
@@ -39,36 +42,41 @@ def create_once(
             failure = error
         if failure.status != CONFLICT and not failure.passing:
             raise failure
-        found = _look_again(server, what, failure, attempt, look)
+        if not failure.taken and failure.status != CONFLICT:
+            server.sleep(server.pause(attempt, failure))
+            continue
+        try:
+            found = _look_again(server, failure, attempt, look, 1 if page is None else LOOKS)
+        except ServerError:
+            break
         if found is not None:
             return found
         if failure.status in (CONFLICT, 500):
             raise failure
-        if failure.timed_out and not unique:
+        if page is not None:
             break
-    raise _uncertain(what, failure)
+    raise _uncertain(what, failure, page) if failure.taken else failure
 
 
 def _look_again(
-    server: Server, what: str, failure: ServerError, attempt: int, look: Callable[[], Any | None]
+    server: Server,
+    failure: ServerError,
+    attempt: int,
+    look: Callable[[], Any | None],
+    times: int,
 ) -> Any | None:
     """What `look` finds. What was only just taken may take a while to be there."""
-    for n in range(LOOKS if failure.taken else 1):
+    for n in range(times):
         if failure.passing:
             server.sleep(server.pause(attempt + n, failure))
-        try:
-            found = look()
-        except ServerError as error:
-            if not error.passing:
-                raise
-            raise _uncertain(what, failure) from None
+        found = look()
         if found is not None:
             return found
     return None
 
 
-def _uncertain(what: str, failure: ServerError) -> ServerError:
+def _uncertain(what: str, failure: ServerError, page: str | None) -> ServerError:
+    todo = f"look at {page} before you try again" if page else "try again: it is made only once"
     return ServerError(
-        f"{failure}. It is not certain whether {what} was made: look in the UI before trying again",
-        status=failure.status,
+        f"{failure}. It is not certain whether {what} was made; {todo}", status=failure.status
     )

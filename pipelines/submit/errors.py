@@ -13,16 +13,14 @@ class ServerError(InputError):
     """A call that failed.
 
     ``status`` is the HTTP status, or 0 if there was no answer. ``passing`` says that the same call
-    may succeed later; ``taken``, that the server may have done what was asked for all the same;
-    ``timed_out``, that it may still be at work on it. ``retry_after`` is what the server asks to
-    wait, in seconds.
+    may succeed later; ``taken``, that the server may have done what was asked for all the same, or
+    may still be at work on it. ``retry_after`` is what the server asks to wait, in seconds.
     """
 
     message: str
     status: int = 0
     passing: bool = False
     taken: bool = False
-    timed_out: bool = False
     retry_after: float | None = None
 
     def __str__(self) -> str:
@@ -56,7 +54,7 @@ def unreachable(host: str, error: Any, read_timeout: float) -> ServerError:
         text = "no connection within the time; check --host, the VPN or the firewall"
     elif isinstance(reason, urllib3.exceptions.ReadTimeoutError):
         text = f"{host}: no answer within {read_timeout:g} s"
-        return ServerError(text, passing=True, taken=True, timed_out=True)
+        return ServerError(text, passing=True, taken=True)
     else:
         text = f"the connection broke before the answer came ({one_line(str(reason), 200)})"
         return ServerError(f"{host}: {text}", passing=True, taken=True)

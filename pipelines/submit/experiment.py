@@ -1,6 +1,5 @@
 """The experiment that a run is put in."""
 
-import difflib
 from typing import Any
 
 import kfp_server_api
@@ -8,6 +7,7 @@ import kfp_server_api
 from components.errors import InputError
 from pipelines.submit.create import create_once
 from pipelines.submit.server import Server
+from pipelines.suggest import suggest
 
 DEFAULT = "Default"
 
@@ -16,7 +16,7 @@ def find_experiment(server: Server, name: str | None) -> Any:
     """The experiment of a name; without one, "Default", which is made if it is missing.
 
     Raises:
-        InputError: there is none of that name (lists those that exist), or it is archived.
+        InputError: there is none of that name, or it is archived.
     """
     found = _look(server, name or DEFAULT)
     if found is None and name is None:
@@ -32,17 +32,16 @@ def find_experiment(server: Server, name: str | None) -> Any:
 
 
 def _look(server: Server, name: str) -> Any | None:
-    found = server.named(
+    return server.find(
         server.experiments.experiment_service_list_experiments,
         "experiments",
         name,
-        **_namespace(server),
+        **server.in_namespace,
     )
-    return found[0] if found else None
 
 
 def _create_default(server: Server) -> Any:
-    wanted = kfp_server_api.V2beta1Experiment(display_name=DEFAULT, namespace=server.namespace)
+    wanted = kfp_server_api.V2beta1Experiment(display_name=DEFAULT, **server.in_namespace)
     return create_once(
         server,
         f"the experiment '{DEFAULT}'",
@@ -53,17 +52,9 @@ def _create_default(server: Server) -> Any:
 
 def _unknown(server: Server, name: str) -> str:
     listed = server.pages(
-        server.experiments.experiment_service_list_experiments, "experiments", **_namespace(server)
+        server.experiments.experiment_service_list_experiments, "experiments", **server.in_namespace
     )
     names = sorted(e.display_name for e in listed if e.storage_state != "ARCHIVED")
     where = f" in the namespace '{server.namespace}'" if server.namespace else ""
     text = f"{server.host}: there is no experiment '{name}'{where}"
-    close = difflib.get_close_matches(name, names, n=3)
-    if close:
-        text += f"; did you mean '{close[0]}'?"
-    exist = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    return f"{text}; there are: {exist}" if names else f"{text}, and no other; make it in the UI"
-
-
-def _namespace(server: Server) -> dict[str, str]:
-    return {"namespace": server.namespace} if server.namespace else {}
+    return text + (suggest(name, names) if names else ", and no other; make it in the UI")

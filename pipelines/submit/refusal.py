@@ -10,7 +10,7 @@ from pipelines.submit.connection import Connection
 from pipelines.submit.errors import ServerError, one_line
 from pipelines.submit.token import TOKEN, Token
 
-TOO_MANY, BAD_GATEWAY, GATEWAY_TIMEOUT = 429, 502, 504
+TOO_MANY = 429
 
 
 def server_message(body: str | None) -> str:
@@ -52,8 +52,7 @@ def refused(error: Any, message: str, connection: Connection, token: Token | Non
         f"{connection.host}: {text}",
         status=status,
         passing=status == TOO_MANY or status >= 500,
-        taken=status in (500, BAD_GATEWAY, GATEWAY_TIMEOUT),
-        timed_out=status == GATEWAY_TIMEOUT,
+        taken=status >= 500,
         retry_after=_retry_after(error.headers),
     )
 

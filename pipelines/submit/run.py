@@ -54,7 +54,7 @@ def create_run(
             f"the run '{name}'",
             lambda: server.call(server.runs.run_service_create_run, wanted),
             lambda: _look(server, experiment, name, mark),
-            unique=False,
+            page=server.experiment_link(experiment),
         )
     except ServerError as error:
         if error.status == 400:

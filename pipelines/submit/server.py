@@ -9,12 +9,16 @@ import kfp_server_api
 import urllib3
 
 from components.errors import InputError
-from pipelines.submit.connection import Connection, check_ca_bundle, check_host
+from pipelines.submit.connection import Connection
 from pipelines.submit.errors import ServerError, not_kfp, one_line, unreachable
 from pipelines.submit.refusal import refused, server_message
 from pipelines.submit.token import find_token
 
+CONNECT_S, READ_S = 10.0, 60.0
+"""How long a connection and an answer are waited for."""
 ATTEMPTS = 4
+PAUSE_S = 1.0
+"""The pause before a call is repeated the first time; it doubles each time."""
 _LONGEST_PAUSE = 60.0
 
 
@@ -29,10 +33,9 @@ class Server:
 
     def __init__(self, connection: Connection, sleep: Callable[[float], None] = time.sleep) -> None:
         self.connection = connection
-        self.host = check_host(connection.host)
-        self.ui = check_host(connection.ui) if connection.ui else self.host
+        self.host = connection.host
+        self.ui = connection.ui or connection.host
         self.sleep = sleep
-        check_ca_bundle(connection.ca_bundle)
         self._token = find_token(connection.token_file)
         self._last_token = ""
         self._client = kfp_server_api.ApiClient(self._configuration())
@@ -56,21 +59,25 @@ class Server:
             )
         return self.connection.namespace if self.multi_user else None
 
+    @property
+    def in_namespace(self) -> dict[str, str]:
+        """The namespace as an argument of calls and models; empty if none is sent."""
+        return {"namespace": self.namespace} if self.namespace else {}
+
     def call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """One call of a kfp_server_api method; its answer as a model.
 
         Raises:
             ServerError: there was no answer, or it was not a good one.
         """
-        wait = (self.connection.connect_timeout, self.connection.read_timeout)
         try:
-            answer = function(*arguments, _request_timeout=wait, **options)
+            answer = function(*arguments, _request_timeout=(CONNECT_S, READ_S), **options)
             self._check_json()
         except kfp_server_api.ApiException as error:
             message = self.clean(server_message(error.body))
             raise refused(error, message, self.connection, self._token) from None
         except urllib3.exceptions.HTTPError as error:
-            raise unreachable(self.host, error, self.connection.read_timeout) from None
+            raise unreachable(self.host, error, READ_S) from None
         except (ValueError, TypeError, AttributeError, KeyError):
             raise not_kfp(self.host) from None
         return answer
@@ -114,15 +121,36 @@ class Server:
         found = self.pages(function, field, *ids, filter=json.dumps(wanted), **options)
         return [item for item in found if item.display_name == name]
 
+    def find(
+        self, function: Callable[..., Any], field: str, name: str, *ids: str, **options: Any
+    ) -> Any | None:
+        """The item of a list whose display name is this one; None if there is none.
+
+        Raises:
+            InputError: several have it.
+        """
+        found = self.named(function, field, name, *ids, **options)
+        if len(found) > 1:
+            kind = field.replace("_", " ")
+            raise InputError(
+                f"{self.host}: {len(found)} {kind} have the name '{name}'; "
+                "delete all but one in the UI"
+            )
+        return found[0] if found else None
+
     def pause(self, attempt: int, error: ServerError) -> float:
         """Seconds to wait after the nth failure in a row; what the server asks for comes first."""
         if error.retry_after is not None:
             return min(error.retry_after, 5 * _LONGEST_PAUSE)
-        return min(self.connection.pause * 2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE)
+        return min(PAUSE_S * 2.0 ** min(attempt - 1, 10), _LONGEST_PAUSE)
 
     def run_link(self, run_id: str) -> str:
         """Where the UI shows a run."""
         return f"{self.ui}/#/runs/details/{run_id}"
+
+    def experiment_link(self, experiment_id: str) -> str:
+        """Where the UI lists the runs of an experiment."""
+        return f"{self.ui}/#/experiments/details/{experiment_id}"
 
     def clean(self, text: str) -> str:
         """A text of the server's as one line, without our token."""

@@ -15,7 +15,7 @@ from typing import Any
 
 CACHED = "CACHED"
 UNKNOWN = (None, "", "RUNTIME_STATE_UNSPECIFIED")
-_INNER = re.compile(r"root|entrypoint|executor(\(\d+\))?|.*-driver(\(\d+\))?")
+_DRIVER = re.compile(r"(.+)-driver(\(\d+\))?")
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def read_tasks(run: Any, names: frozenset[str]) -> list[Task]:
 
     Args:
         run: a V2beta1Run.
-        names: as `task_names` gives them; if empty, they are guessed from what the server reports.
+        names: of the tasks, as `task_names` gives them.
     """
     details = (run.run_details.task_details if run.run_details else None) or []
-    shown = [d for d in details if d.state not in UNKNOWN and _is_task(d, names, details)]
+    shown = [d for d in details if d.state not in UNKNOWN and d.display_name in names]
     shown += [d for d in details if d.state == "FAILED" and _task_of_driver(d, names)]
     count = Counter(_name(d, names) for d in shown)
     tasks = [_task(d, names, details, unique=count[_name(d, names)] == 1) for d in shown]
@@ -85,29 +85,16 @@ def _task(detail: Any, names: frozenset[str], details: list[Any], *, unique: boo
     )
 
 
-def _is_task(detail: Any, names: frozenset[str], details: list[Any]) -> bool:
-    name = detail.display_name or ""
-    if names:
-        return name in names
-    return not _INNER.fullmatch(name) and name not in _workflows(details)
-
-
 def _task_of_driver(detail: Any, names: frozenset[str]) -> str | None:
     """The task whose driver this is: a pod that finds the inputs and asks the cache."""
-    name = re.sub(r"\(\d+\)$", "", detail.display_name or "")
-    task = name.removesuffix("-driver")
-    known = task in names if names else task not in (name, "root")
-    return task if known and task != name and name not in names else None
+    driver = _DRIVER.fullmatch(detail.display_name or "")
+    if driver is None or f"{driver[1]}-driver" in names:
+        return None
+    return driver[1] if driver[1] in names else None
 
 
 def _name(detail: Any, names: frozenset[str]) -> str:
     return _task_of_driver(detail, names) or detail.display_name
-
-
-def _workflows(details: list[Any]) -> set[str]:
-    """Names of workflows: children are named by Argo's node ids, which are WORKFLOW-NUMBER."""
-    children = (c.pod_name or "" for d in details for c in d.child_tasks or [])
-    return {re.sub(r"-\d+$", "", child) for child in children}
 
 
 def _children(detail: Any, details: list[Any]) -> list[Any]:

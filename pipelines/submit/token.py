@@ -1,10 +1,13 @@
 """The bearer token: from a file or the environment, never from the command line."""
 
+import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from components.errors import InputError
+from pipelines.submit.connection import Connection
 
 TOKEN, TOKEN_FILE = "FOURSTEP_KFP_TOKEN", "FOURSTEP_KFP_TOKEN_FILE"
 
@@ -50,6 +53,21 @@ def find_token(file: Path | None) -> Token | None:
         return None
     token.read()
     return token
+
+
+def shows_token(connection: Connection) -> bool:
+    """Whether a token would go over the network unencrypted."""
+    url = urlsplit(connection.host)
+    if url.scheme == "https" or find_token(connection.token_file) is None:
+        return False
+    return not _is_loopback(url.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _checked(text: str, source: str) -> str:

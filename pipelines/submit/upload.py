@@ -47,7 +47,7 @@ def upload(server: Server, package: Package, version: str) -> Uploaded:
 def _pipeline(server: Server, name: str) -> str:
     found = _look_pipeline(server, name)
     if found is None:
-        wanted = kfp_server_api.V2beta1Pipeline(display_name=name, namespace=server.namespace)
+        wanted = kfp_server_api.V2beta1Pipeline(display_name=name, **server.in_namespace)
         found = create_once(
             server,
             f"the pipeline '{name}'",
@@ -58,27 +58,18 @@ def _pipeline(server: Server, name: str) -> str:
 
 
 def _look_pipeline(server: Server, name: str) -> Any | None:
-    where = {"namespace": server.namespace} if server.namespace else {}
-    found = server.named(
-        server.pipelines.pipeline_service_list_pipelines, "pipelines", name, **where
+    return server.find(
+        server.pipelines.pipeline_service_list_pipelines, "pipelines", name, **server.in_namespace
     )
-    if len(found) > 1:
-        ids = ", ".join(sorted(p.pipeline_id for p in found))
-        raise InputError(
-            f"{server.host}: {len(found)} pipelines have the name '{name}' ({ids}); "
-            "delete all but one in the UI"
-        )
-    return found[0] if found else None
 
 
 def _look_version(server: Server, pipeline: str, version: str) -> Any | None:
-    found = server.named(
+    return server.find(
         server.pipelines.pipeline_service_list_pipeline_versions,
         "pipeline_versions",
         version,
         pipeline,
     )
-    return found[0] if found else None
 
 
 def _upload_version(server: Server, package: Package, pipeline: str, version: str) -> Any:

@@ -12,6 +12,10 @@ from pipelines.submit.errors import ServerError
 from pipelines.submit.server import Server
 from pipelines.submit.tasks import CACHED, UNKNOWN, Task, read_tasks, task_names
 
+POLL_S = 5.0
+"""The pause between two looks at a run."""
+PATIENCE_S = 1800.0
+"""How long a server that is away is waited for."""
 NOT_WATCHED = 3
 """Exit status: the run goes on, but cannot be followed from here."""
 INTERRUPTED = 130
@@ -21,9 +25,7 @@ _INDENT = " " * 10
 Show = Callable[[str], None]
 
 
-def watch_run(
-    server: Server, run_id: str, show: Show, *, poll: float = 5.0, patience: float = 1800.0
-) -> int:
+def watch_run(server: Server, run_id: str, show: Show) -> int:
     """Follow a run and return an exit status.
 
     Connection errors, 429 and 5xx are waited out. Nothing here ends a run.
@@ -32,8 +34,6 @@ def watch_run(
         server: where it runs.
         run_id: the run.
         show: prints a line.
-        poll: seconds between two looks.
-        patience: seconds for which a server that is away is waited for.
 
     Returns:
         0: it has succeeded; 1: it has failed or was cancelled; 3: the run goes on, but the server
@@ -43,7 +43,7 @@ def watch_run(
         InputError: there is no such run, or it was deleted.
     """
     try:
-        return _follow(server, run_id, show, poll, patience)
+        return _follow(server, run_id, show)
     except KeyboardInterrupt:
         show("stopped watching; the run goes on")
         status = INTERRUPTED
@@ -57,8 +57,8 @@ def watch_run(
     return status
 
 
-def _follow(server: Server, run_id: str, show: Show, poll: float, patience: float) -> int:
-    run = _get(server, run_id, show, patience)
+def _follow(server: Server, run_id: str, show: Show) -> int:
+    run = _get(server, run_id, show)
     table = _Table(server, run_id, show, _names(server, run))
     table.begin()
     while True:
@@ -66,11 +66,11 @@ def _follow(server: Server, run_id: str, show: Show, poll: float, patience: floa
         if run.state in _ENDED:
             table.end(run)
             return int(run.state != "SUCCEEDED")
-        server.sleep(poll)
-        run = _get(server, run_id, show, patience)
+        server.sleep(POLL_S)
+        run = _get(server, run_id, show)
 
 
-def _get(server: Server, run_id: str, show: Show, patience: float) -> Any:
+def _get(server: Server, run_id: str, show: Show) -> Any:
     """The run as it is now. A refused token is read once more: it may just have been replaced."""
     failures, waited, refused = 0, 0.0, False
     while True:
@@ -81,7 +81,7 @@ def _get(server: Server, run_id: str, show: Show, patience: float) -> Any:
             pause = server.pause(failures, error)
             again = error.passing or (error.status == 401 and not refused)
             refused = refused or error.status == 401
-            if not again or waited + pause > patience:
+            if not again or waited + pause > PATIENCE_S:
                 raise
             if failures == 1:
                 show(f"{_clock(None)}  {error}; the run goes on, trying again")
@@ -122,6 +122,8 @@ class _Table:
     tasks: dict[str, Task] = field(default_factory=dict)
 
     def begin(self) -> None:
+        if not self.names:
+            self.show("the pipeline's version cannot be read: only the run's own state is shown")
         self.show(f"{'time':8}  {self._column('task')}  state")
 
     def update(self, run: Any) -> None:
@@ -174,7 +176,7 @@ class _Table:
         self.show(f"{_INDENT}log: kubectl logs -n {space} POD -c main")
 
     def _column(self, name: str) -> str:
-        width = max(map(len, (*self.names, "(run)"))) if self.names else 24
+        width = max(map(len, (*self.names, "(run)")))
         return f"{self.server.clean(name):{width}}"
 
 

@@ -24,7 +24,7 @@ from components.contract import (
 from components.errors import InputError
 from components.main import check_inputs
 from components.outputs import whole_outputs
-from pipelines.sections import COMPONENTS
+from pipelines.sections import STAGE_OF
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,7 +175,7 @@ def test_building_from_flat_values():
     assert stage.solver == Group(lr=0.5)
 
 
-@pytest.mark.parametrize("name", sorted(set(COMPONENTS.values())))
+@pytest.mark.parametrize("name", sorted(set(STAGE_OF.values())))
 def test_every_stage_documents_every_field(name):
     def check(cls):
         docs = field_docs(cls)

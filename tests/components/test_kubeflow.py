@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +15,9 @@ from components.command_line import parse
 from components.contract import Input, Output, Scratch, load_stage, parameters
 from components.digest import path_digest
 from components.errors import InputError
-from components.kubeflow import json_object, split, whole_numbers
+from components.kubeflow import json_object, unwrap, whole_numbers
 from components.scratch import locked, sole_use
+from pipelines.sections import STAGES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +99,12 @@ def test_whole_numbers_come_as_doubles_from_kubeflow(toy):
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"lrr": 1}, "unrecognized arguments: --lrr"),
+        ({"lrr": 1}, "lrr: is no parameter of the stage"),
+        ({"help": True}, "help: is no parameter"),
         ({"steps": 1.5}, "--steps.*'1.5'"),
-        ({"steps": None}, "empty value"),
+        ({"steps": None}, "--parameters: steps: is empty"),
+        ({"drops": []}, "--parameters: drops: is empty"),
+        ({"steps": ""}, "--parameters: steps: is empty"),
         ({"data": "elsewhere"}, "data: is no parameter"),
         ({"model": "elsewhere"}, "model: is no parameter"),
     ],
@@ -112,14 +117,14 @@ def test_a_wrong_section_is_refused(toy, section, message):
 @pytest.mark.parametrize("text", ["{", "[1]", "3", ""])
 def test_what_is_no_json_object_is_refused(text):
     with pytest.raises(InputError, match="--parameters"):
-        split(ToyStage, ["--parameters", text])
-    with pytest.raises(Exception, match="JSON"):
+        unwrap(ToyStage, ["--parameters", text])
+    with pytest.raises(ArgumentTypeError, match="JSON"):
         json_object(text)
 
 
 def test_without_kubeflow_nothing_changes():
     flags = ["--data", "d", "--lr", "0.5"]
-    assert split(ToyStage, flags) == (None, flags)
+    assert unwrap(ToyStage, flags) == (None, flags)
 
 
 def test_metrics_are_shown_as_numbers_and_the_rest_by_what_it_is(toy, tmp_path, monkeypatch):
@@ -142,6 +147,23 @@ def test_the_scratch_folder_is_found_again_by_a_retry_and_by_no_other_run(toy, t
     other, _ = toy({}, parameters={"lr": 2})
     assert first.scratch == again.scratch != other.scratch
     assert first.scratch.parent == other.scratch.parent == tmp_path / "scratch"
+
+
+def test_another_image_does_not_go_on_from_what_this_one_left(toy, monkeypatch):
+    first, _ = toy({})
+    monkeypatch.setenv("FOURSTEP_IMAGE", "train@sha256:1")
+    other, _ = toy({})
+    assert first.scratch != other.scratch
+
+
+def test_a_second_run_of_the_same_gets_a_folder_of_its_own(toy, monkeypatch):
+    monkeypatch.setenv("FOURSTEP_PIPELINE_RUN", "run-7")
+    first, _ = toy({})
+    with locked(first.scratch):
+        second, _ = toy({})
+    again, _ = toy({})
+    assert second.scratch.name == f"{first.scratch.name}-run-7"
+    assert again.scratch == first.scratch
 
 
 def test_two_runs_do_not_share_a_scratch_folder(tmp_path):
@@ -182,6 +204,6 @@ def test_unfinished_work_stays_after_a_failure_and_goes_after_success(tmp_path):
     assert not unfinished.exists()
 
 
-@pytest.mark.parametrize("name", ["train_rpn", "check_data", "fetch_data", "register_model"])
+@pytest.mark.parametrize("name", STAGES)
 def test_no_stage_has_a_field_of_kubeflows_flags(name):
     assert not {"parameters", "executor_input"} & set(load_stage(name).__dataclass_fields__)

@@ -16,8 +16,9 @@ from components.digest import path_digest
 from components.errors import InputError
 from components.metrics import read_metrics
 from components.outputs import whole_outputs
+from components.redact import redact
 from components.tracking import Run, pipeline_run, ship, spool, track
-from components.tracking.redact import redact
+from tests.components.tracked_stages import set_environment
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
 
@@ -44,12 +45,7 @@ class FakeStage:
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStage:
     """A stage whose spool lies in tmp_path, with no shipper and no waiting."""
-    for name in list(os.environ):
-        if name.startswith(("FOURSTEP_", "MLFLOW_", "DVC_", "KUBERNETES_", "KFP_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("FOURSTEP_SPOOL", str(tmp_path / "spool"))
-    monkeypatch.setenv("FOURSTEP_TRACKING_WAIT", "0.01")
-    monkeypatch.setattr(tracking, "start_shipper", lambda folder, linger: None)
+    set_environment(monkeypatch, tmp_path / "spool")
     (tmp_path / "data").mkdir()
     (tmp_path / "weights").write_text("abc")
     return FakeStage(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -22,29 +22,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
 from components import tracking
-from components.contract import Input, Output
 from components.errors import InputError
-from components.outputs import whole_outputs
 from components.tracking import parent, replay, ship, spool, track
 from components.tracking.runs import search as find_run
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepare:
-    """A first stage."""
-
-    out: Annotated[Path, Output("Dataset")]
-    split: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Train:
-    """A stage that reads what `Prepare` made."""
-
-    table: Annotated[Path, Input("Dataset")]
-    metrics: Annotated[Path, Output("Metrics")]
-    page: Annotated[Path, Output("HTML")]
-    lr: float = 0.1
+from tests.components.tracked_stages import Prepare, prepare, set_environment, train
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +79,7 @@ def pod(
 ) -> Callable[..., None]:
     """Set the environment of a pod; ``pod(stage, key=value...)`` that of another one."""
     pipeline_run = str(uuid4())
-    for name in list(os.environ):
-        if name.startswith(("FOURSTEP_", "DVC_", "MLFLOW_RUN", "MLFLOW_EXP", "MLFLOW_WORK")):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr(tracking, "start_shipper", lambda folder, linger: None)
+    set_environment(monkeypatch, tmp_path / "volume")
 
     def environment(stage: str, **more: str) -> None:
         values = {
@@ -127,26 +105,6 @@ def pod(
 def client(server: str) -> MlflowClient:
     """A client of the server."""
     return MlflowClient(server)
-
-
-def prepare(place: Path, **parameters: Any) -> tracking.Run:
-    """Run the first stage."""
-    stage = Prepare(out=place / "table", **parameters)
-    with track(stage) as run, whole_outputs(stage) as aside:
-        aside.out.write_text(f"table {stage.split}")
-    return run
-
-
-def train(place: Path, **parameters: Any) -> tracking.Run:
-    """Run the second stage."""
-    stage = Train(
-        table=place / "table", metrics=place / "m.json", page=place / "page.html", **parameters
-    )
-    with track(stage) as run, whole_outputs(stage) as aside:
-        run.metrics({"loss": stage.lr}, step=1)
-        aside.metrics.write_text('{"AP": 0.5}')
-        aside.page.write_text("<p>")
-    return run
 
 
 def runs(client: MlflowClient, place: Path, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
@@ -188,7 +146,9 @@ def test_parent_and_nested_runs_lead_to_kubeflow(
     assert top.info.status == "FINISHED"
     assert top.data.params == {"prepare.split": "1", "train_1.lr": "0.1"}
     (run,) = named(client, tmp_path, "train_1")
-    assert [a.path for a in client.list_artifacts(run.info.run_id, "page")] == ["page/page.html"]
+    assert [a.path for a in client.list_artifacts(run.info.run_id, "curves")] == [
+        "curves/curves.csv"
+    ]
 
 
 def test_first_stages_at_the_same_time_agree_on_one_experiment_and_one_parent(
@@ -406,10 +366,10 @@ def test_kubeflows_plugin_opens_and_ends_its_runs_itself(
     assert (plugin.status(task), plugin.status(plugin.parent)) == ("FAILED", "KILLED")
     run, top = client.get_run(task), client.get_run(plugin.parent)
     assert run.data.params == {"lr": "other"}
-    assert run.data.metrics == {"loss": 0.1, "AP": 0.5}
+    assert run.data.metrics == {"loss": 0.02, "recall.300": 0.1}
     assert run.data.tags["fourstep.stage"] == "train"
     assert top.data.params == {"prepare.split": "1", "train_1.lr": "other"}
-    assert top.data.metrics == {"train_1.loss": 0.1, "train_1.AP": 0.5}
+    assert top.data.metrics == {"train_1.loss": 0.02, "train_1.recall.300": 0.1}
     assert "/#/runs/details/" in top.data.tags["fourstep.kfp_run_url"]
     names = {r.info.run_name for r in client.search_runs([plugin.experiment])}
     assert names == {"prepare-task", "train-task", top.info.run_name}

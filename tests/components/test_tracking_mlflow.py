@@ -1,7 +1,7 @@
 """Tracking from the spool to MLflow, on a database of its own."""
 
 import json
-import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,25 +22,7 @@ from components.register_model import RegisterModel
 from components.register_model.run import run as run_register_model
 from components.tracking import pipeline_run, registry, replay, ship, spool, store, track
 from components.tracking.registry import Score, decide
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepare:
-    """A first stage."""
-
-    out: Annotated[Path, Output("Dataset")]
-    split: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Train:
-    """A stage that reads what `Prepare` made."""
-
-    table: Annotated[Path, Input("Dataset")]
-    checkpoint: Annotated[Path, Output("Model")]
-    metrics: Annotated[Path, Output("Metrics")]
-    curves: Annotated[Path, Output("Plot")]
-    lr: float = 0.1
+from tests.components.tracked_stages import Prepare, prepare, set_environment, train
 
 
 @pytest.fixture(scope="module")
@@ -57,38 +39,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
 @pytest.fixture(autouse=True)
 def place(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An experiment and a spool for each test; no shipper starts by itself."""
-    for name in list(os.environ):
-        if name.startswith(("FOURSTEP_", "DVC_", "MLFLOW_RUN", "MLFLOW_EXP")):
-            monkeypatch.delenv(name)
+    set_environment(monkeypatch, tmp_path / "spool")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(client.tracking_uri))
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
-    monkeypatch.setenv("FOURSTEP_SPOOL", str(tmp_path / "spool"))
-    monkeypatch.setenv("FOURSTEP_TRACKING_WAIT", "0.01")
-    monkeypatch.setattr(tracking, "start_shipper", lambda folder, linger: None)
     return tmp_path
-
-
-def prepare(place: Path, **parameters: Any) -> None:
-    """Run the first stage."""
-    stage = Prepare(out=place / "table", **parameters)
-    with track(stage), whole_outputs(stage) as aside:
-        aside.out.write_text(f"table {stage.split}")
-
-
-def train(place: Path, **parameters: Any) -> None:
-    """Run the second stage."""
-    stage = Train(
-        table=place / "table",
-        checkpoint=place / "checkpoint",
-        metrics=place / "metrics.json",
-        curves=place / "curves.csv",
-        **parameters,
-    )
-    with track(stage) as run, whole_outputs(stage) as aside:
-        for step in range(5):
-            run.metrics({"loss": stage.lr / (step + 1)}, step=step)
-        aside.checkpoint.write_text(f"weights {stage.lr}")
-        aside.metrics.write_text(json.dumps({"recall@300": stage.lr}))
-        aside.curves.write_text("step,loss\n")
 
 
 def runs(client: MlflowClient, place: Path) -> dict[str, Run]:
@@ -415,6 +369,25 @@ def test_registered_model_has_signature_and_loads(
     (images,) = info.signature.inputs.inputs
     assert (images.name, images.shape, images.type.name) == ("images", (-1, 3), "float32")
     assert mlflow.onnx.load_model(f"models:/{place.name}@champion").graph.name == "tiny"
+
+
+def test_a_model_is_registered_without_onnxruntime(
+    client: MlflowClient,
+    place: Path,
+    register: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def find_spec(name: str) -> None:
+        if name in sys.modules:
+            raise ValueError(f"{name}.__spec__ is None")
+
+    monkeypatch.setattr(registry, "find_spec", find_spec)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # so that it is as before in the end
+    del sys.modules["onnxruntime"]
+    for version in ("1", "2"):  # by one process
+        register(0.5, ["cell"])
+        assert not hasattr(sys.modules["onnxruntime"], "InferenceSession")
+        assert str(client.get_model_version_by_alias(place.name, "champion").version) == version
 
 
 def test_the_reply_reaches_the_waiting_stage(

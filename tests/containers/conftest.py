@@ -3,18 +3,18 @@
 These tests need a container engine and the images of `make images`: `make containers` runs them.
 """
 
+import json
 import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
-from pipelines.compile import compile_pipeline
+from pipelines.compile import compile_pipeline, dvc_version
 from pipelines.images import ROLES, references
 from pipelines.local import USER, hardened, local_profile, run_in_containers
-from pipelines.sections import read_yaml, with_settings
+from pipelines.sections import read_sections
 
 ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "build" / "images.json"
@@ -58,8 +58,6 @@ def run_hardened(image, *command, mounts=(), flags=(), check=True):
 @pytest.fixture(scope="session")
 def images():
     """Image by role, the workbench among them."""
-    import json
-
     found = references(RECORD, local_tags=True)
     workbench = json.loads(RECORD.read_text())["images"]["workbench"]["reference"]
     assert set(found) == set(ROLES)
@@ -89,12 +87,10 @@ class Pipeline:
 
     def compile(self, settings=(), images=None, data=None, version=None):
         path = self.root / ".four_step.yaml"
-        names = yaml.safe_load((self.scenes / "data.dvc").read_text())["outs"][0]
-        sections = with_settings(read_yaml(PARAMS), settings)
         compile_pipeline(
             path,
-            sections=sections,
-            version=version or {k: names[k] for k in ("md5", "nfiles", "size")},
+            sections=read_sections(PARAMS, settings),
+            version=version or dvc_version(self.scenes / "data.dvc"),
             images=images or self.images,
             profile=local_profile(data or self.scenes / "data"),
         )

@@ -6,10 +6,9 @@ import pytest
 
 from components.contract import load_stage
 from pipelines.images import ROLES
-from pipelines.sections import COMPONENTS
+from pipelines.sections import STAGES
 from tests.containers.conftest import docker, run_hardened
 
-STAGES = sorted({*COMPONENTS.values(), "check_data", "fetch_data"})
 INSTALLED = {
     "data": {"great_expectations", "dvc", "dvc_s3", "mlflow"},
     "train": {"torch", "torchvision", "mlflow"},

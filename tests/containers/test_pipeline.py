@@ -9,15 +9,13 @@ import yaml
 
 from components.digest import path_digest
 from components.errors import CheckFailed
+from pipelines.compile import dvc_version
 from tests.containers.conftest import PARAMS, ROOT, docker, run_hardened
 from tests.pipelines.graphs import flags, listed
 
 DVC = """
 set -e
-cp -r /opt/fourstep/. .
-cp /given/params.yaml params.yaml
-cp /given/data.dvc data.dvc
-cp -r /given/data data
+cp -r /given/. .
 printf '[core]\\n    no_scm = true\\n' > .dvc/config.local
 dvc repro
 """
@@ -27,7 +25,9 @@ dvc repro
 def dvc_outputs(tmp_path_factory, scenes, images):
     """What `dvc repro` writes in the workbench image, by task and output name."""
     given, project = tmp_path_factory.mktemp("given"), tmp_path_factory.mktemp("dvc")
-    subprocess.run(["cp", "-r", PARAMS, scenes / "data.dvc", scenes / "data", given], check=True)
+    code = [ROOT / name for name in ("dvc.yaml", "models", "components")]
+    subprocess.run(["cp", "-r", *code, PARAMS, *scenes.glob("data*"), given], check=True)
+    subprocess.run(["cp", "--parents", ".dvc/config", given], cwd=ROOT, check=True)
     subprocess.run(["chown", "-R", "1000:1000", given, project], check=True)
     environment = ["--env", "DVC_SITE_CACHE_DIR=/tmp/dvc", "--workdir", "/project"]
     run_hardened(
@@ -118,7 +118,6 @@ def test_changed_data_are_no_stale_hit(pipeline, first_run, changed_data, tmp_pa
     """The new version passes check_data; validate_data runs again and refuses the box."""
     subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
     subprocess.run(["dvc", "add", "--quiet", "data"], cwd=tmp_path, check=True)
-    named = yaml.safe_load((tmp_path / "data.dvc").read_text())["outs"][0]
-    version = {k: named[k] for k in ("md5", "nfiles", "size")}
+    version = dvc_version(tmp_path / "data.dvc")
     with pytest.raises(CheckFailed, match="validate-data"):
         pipeline.run(data=changed_data, version=version)

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import time
+from dataclasses import asdict
 
 import pytest
-import yaml
 
 from components.digest import path_digest
+from pipelines.compile import dvc_version
 from tests.containers.conftest import DOCKER, docker, hardened_words, run_hardened
 
 
@@ -82,8 +83,7 @@ def test_fetch_data_brings_the_version_that_data_dvc_names(scenes, images, disk)
     options = {"cwd": scenes, "check": True}
     subprocess.run(["dvc", "remote", "add", "--force", "--default", "r", remote], **options)
     subprocess.run(["dvc", "push", "--quiet"], **options)
-    named = yaml.safe_load((scenes / "data.dvc").read_text())["outs"][0]
-    version = {key: named[key] for key in ("md5", "nfiles", "size")}
+    version = asdict(dvc_version(scenes / "data.dvc"))
     run_hardened(
         images["data"],
         *("python", "-m", "components.fetch_data", "--data", "/disk/out/data"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.dataset.dvc_version import DataVersion
 from pipelines.images import ROLES
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +15,7 @@ IMAGES = {
     role: f"registry.example.com/team/fourstep-{role}@sha256:{digit * 64}"
     for role, digit in zip(ROLES, "1234", strict=True)
 }
-VERSION = {"md5": "0123456789abcdef0123456789abcdef.dir", "nfiles": 3, "size": 12}
+VERSION = DataVersion("0123456789abcdef0123456789abcdef.dir", 3, 12)
 PROFILES = {
     "volume": ["cluster.yaml", "data-volume.yaml"],
     "uri": ["cluster.yaml", "data-uri.yaml"],
@@ -36,13 +37,13 @@ def compiled(tmp_path_factory):
     """The pipeline compiled with the example profiles, by the way the data come."""
     from pipelines.compile import compile_pipeline
     from pipelines.profile import read_profile
-    from pipelines.sections import read_yaml
+    from pipelines.sections import read_sections
 
     @cache
     def compile_one(way):
         path = tmp_path_factory.mktemp(way) / "four_step.yaml"
         profile = read_profile([ROOT / "profiles" / name for name in PROFILES[way]])
-        sections = read_yaml(ROOT / "params.yaml")
+        sections = read_sections(ROOT / "params.yaml")
         compile_pipeline(
             path,
             sections=sections,

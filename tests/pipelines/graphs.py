@@ -18,8 +18,15 @@ def listed(stage, *keys):
     return [path for e in entries for path in ([e] if isinstance(e, str) else e)]
 
 
+def pairs(words):
+    """Flags and their values; anything else is an error."""
+    assert len(words) % 2 == 0, words
+    assert all(flag.startswith("--") for flag in words[::2]), words
+    return dict(zip((flag[2:] for flag in words[::2]), words[1::2], strict=True))
+
+
 def dvc_graph(document):
-    """Stage: (module, section, {flag: where its path comes from}); check_params: its sections."""
+    """Stage: command, section, {flag: where its path comes from}, and what it waits for."""
     stages = {k: v for k, v in document["stages"].items() if k != "check_params"}
     writer = {}
     for name, stage in stages.items():
@@ -27,16 +34,21 @@ def dvc_graph(document):
         writer |= {p: (name, f) for f, p in flags(shlex.split(stage["cmd"])).items() if p in outs}
     graph = {}
     for name, stage in stages.items():
-        words = shlex.split(stage["cmd"])
+        *words, section = shlex.split(stage["cmd"])
         paths = {}
-        for flag, path in flags(words).items():
+        for flag, path in pairs(words[3:]).items():
             if path == "data":
                 paths[flag] = "data"
             elif path.startswith("build/.scratch/"):
                 paths[flag] = f"scratch {path.removeprefix('build/.scratch/')}"
             elif path in writer:
                 paths[flag] = "written" if writer[path][0] == name else writer[path]
-        graph[name] = (words[2], words[-1].removeprefix("${").removesuffix("}"), paths)
+            else:
+                paths[flag] = ("literal", path)
+        waits = {writer[path][0] for path in listed(stage, "deps") if path in writer}
+        if "build/check_params/sections.txt" in listed(stage, "deps"):
+            waits.add("check_params")
+        graph[name] = (words[:3], section.removeprefix("${").removesuffix("}"), paths, waits)
     return graph
 
 
@@ -48,12 +60,15 @@ def kubeflow_graph(spec):
         if name in ("check-data", "fetch-data", "check-params") or not container:
             continue
         inputs = task["inputs"]
-        given = flags(container["args"])
-        (section,) = SECTION.findall(given.pop("parameters"))
+        given = pairs(container["args"])
+        section = SECTION.fullmatch(given.pop("parameters"))[1]
         section = inputs["parameters"][section]["componentInputParameter"]
         assert given.pop("executor_input") == "{{$}}"
         paths = {flag: origin(flag, value, inputs) for flag, value in given.items()}
-        graph[name.replace("-", "_")] = (container["command"][2], section, paths)
+        # check-data itself waits for check-params.
+        waits = {w.replace("check-data", "check-params") for w in task["dependentTasks"]}
+        waits = {w.replace("-", "_") for w in waits - {"importer", "fetch-data"}}
+        graph[name.replace("-", "_")] = (container["command"], section, paths, waits)
     return graph
 
 
@@ -65,6 +80,8 @@ def origin(flag, value, inputs):
     if OUTPUT.fullmatch(value):
         assert OUTPUT.fullmatch(value)[1] == flag
         return "written"
+    if not INPUT.fullmatch(value):
+        return "literal", value
     source = inputs["artifacts"][INPUT.fullmatch(value)[1]]["taskOutputArtifact"]
     producer = source["producerTask"].replace("-", "_")
     if producer in ("importer", "fetch_data"):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from components.contract import Input, Output, Scratch, load_stage, roles
-from pipelines.sections import COMPONENTS
+from pipelines.sections import STAGE_OF
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -50,7 +50,8 @@ def test_inputs_are_dependencies_and_outputs_are_outputs(name):
 
 
 PLUMBING = tuple(
-    f"components/{name}" for name in ("command_line", "contract", "errors", "progress", "tracking")
+    f"components/{name}"
+    for name in ("command_line", "contract", "errors", "git", "progress", "redact", "tracking")
 )
 """Code that cannot change what a stage writes."""
 
@@ -91,7 +92,7 @@ def test_a_change_of_any_code_that_a_stage_uses_reruns_it(name):
 def test_a_stage_sees_its_own_section_only(name):
     section = RUN[name]["cmd"].split()[-1].removeprefix("${").removesuffix("}")
     component = shlex.split(RUN[name]["cmd"])[2].removeprefix("components.")
-    assert COMPONENTS[section] == component
+    assert STAGE_OF[section] == component
     assert RUN[name]["cmd"].count("${") == 1
     assert "params" not in RUN[name]
     assert name.startswith(section)

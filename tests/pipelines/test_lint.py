@@ -9,7 +9,7 @@ import pytest
 import yaml
 from kfp import compiler, dsl, kubernetes
 
-from cli.lint import lint_or_fail, print_findings
+from cli.lint import lint_command, lint_or_fail, print_findings
 from components.errors import InputError
 from pipelines.lint import Finding, exit_status, lint
 from pipelines.lint.secret_shapes import is_secret_name
@@ -435,7 +435,7 @@ def test_images_pass_by_digest_and_local_tags_if_allowed(image, plain, local, tm
     spec, platform = documents()
     container(spec)["image"] = image
     for allowed, passes in ((False, plain), (True, local)):
-        found = lint_documents(tmp_path, spec, platform, allow_local_tags=allowed)
+        found = lint_documents(tmp_path, spec, platform, local_tags=allowed)
         assert [f.rule for f in found] == ([] if passes else ["mutable-image"])
         assert all(image in f.message for f in found)
 
@@ -844,6 +844,15 @@ def test_findings_are_printed_one_a_line_errors_first(tmp_path, capsys):
     assert last == "p.yaml: 1 error, 1 warning"
     print_findings(Path("p.yaml"), [])
     assert capsys.readouterr().out == "p.yaml: nothing found\n"
+
+
+def test_the_command_prints_and_returns_the_status(tmp_path, capsys):
+    assert lint_command(EXAMPLES / "good.yaml") == 0
+    assert lint_command(EXAMPLES / "gpu-retry.yaml") == 1
+    assert lint_command(EXAMPLES / "secret.yaml") == 2
+    assert "1 warning" in capsys.readouterr().out
+    assert lint_command(tmp_path / "none.yaml") == 2
+    assert "none.yaml: cannot be read" in capsys.readouterr().err
 
 
 def test_compile_fails_on_errors_only(capsys):

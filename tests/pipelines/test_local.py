@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import CheckFailed
-from pipelines.local import hardened, run_in_containers
-from pipelines.spec import read_spec, task_outputs
+from pipelines.document import read_documents
+from pipelines.local import hardened, run_in_containers, task_outputs
 from tests.pipelines.conftest import IMAGES, VERSION
 
 
@@ -15,14 +15,14 @@ from tests.pipelines.conftest import IMAGES, VERSION
 def package(tmp_path):
     from pipelines.compile import compile_pipeline
     from pipelines.local import local_profile
-    from pipelines.sections import read_yaml
+    from pipelines.sections import read_sections
     from tests.pipelines.conftest import ROOT
 
     (tmp_path / "data").mkdir()
     path = tmp_path / "four_step.yaml"
     compile_pipeline(
         path,
-        sections=read_yaml(ROOT / "params.yaml"),
+        sections=read_sections(ROOT / "params.yaml"),
         version=VERSION,
         images=IMAGES,
         profile=local_profile(tmp_path / "data"),
@@ -85,7 +85,7 @@ def test_tasks_run_in_order_and_their_outputs_are_counted(package, engine, tmp_p
     assert sorted(order) == sorted(engine.ran)
     assert order.index("check-data") < order.index("validate-data") < order.index("train-rpn")
     assert {run.state for run in runs} == {"ran"}
-    declared = task_outputs(read_spec(package))
+    declared = task_outputs(read_documents(package).spec)
     assert {run.task: sorted(run.outputs) for run in runs} == {
         task: sorted(names) for task, names in declared.items()
     }
@@ -123,13 +123,12 @@ def test_what_wrote_nothing_is_not_cached(package, engine, tmp_path):
 
 
 def test_every_container_is_hardened(package, engine, tmp_path):
-    run_in_containers(package, tmp_path / "root", mem_limit="1g")
+    run_in_containers(package, tmp_path / "root")
     for options in engine.options:
         assert options["network_mode"] == "none"
         assert options["read_only"]
         assert options["cap_drop"] == ["ALL"]
         assert options["security_opt"] == ["no-new-privileges"]
         assert not options["user"].startswith("0:")
-        assert options["mem_limit"] == "1g"
         assert [m["ReadOnly"] for m in options["mounts"]] == [True]
     assert "/tmp" in hardened(1000)["tmpfs"]

@@ -16,8 +16,27 @@ COMPILE = "compile a pipeline with `kfp dsl compile` of kfp 2, or with `fourstep
 class Documents:
     """The two documents of a compiled pipeline as plain mappings; `platform` may be empty."""
 
+    path: Path
     spec: dict[str, Any]
     platform: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name.
+
+        Raises:
+            InputError: there is none.
+        """
+        name = self.spec["pipelineInfo"].get("name")
+        if not name:
+            raise InputError(f"{self.path}: the pipeline has no name; {COMPILE}")
+        return str(name)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the pipeline's parameters."""
+        definitions = self.spec["root"].get("inputDefinitions") or {}
+        return tuple(definitions.get("parameters") or {})
 
 
 def read_documents(path: Path) -> Documents:
@@ -39,10 +58,10 @@ def read_documents(path: Path) -> Documents:
     spec, platform = documents[0], documents[1] if len(documents) > 1 else {}
     if spec.get("apiVersion"):
         raise InputError(f"{path}: is a Kubernetes manifest ({spec.get('kind')}); {COMPILE}")
-    if missing := [key for key in ("pipelineInfo", "root") if key not in spec]:
+    if missing := [key for key in ("pipelineInfo", "root") if not isinstance(spec.get(key), dict)]:
         keys = " and no ".join(missing)
         raise InputError(f"{path}: is no compiled pipeline: no {keys}; {COMPILE}")
-    return Documents(spec, platform)
+    return Documents(path, spec, platform)
 
 
 def _load(path: Path) -> list[Any]:

@@ -1,0 +1,67 @@
+"""What is recorded of every stage: all that is known at its start, and its outputs."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from components.contract import Input, Output, parameters, paths, roles, stage_name
+from components.digest import path_digest
+from components.errors import InputError
+from components.metrics import read_metrics
+from components.tracking import pipeline_run
+from components.tracking.run import Run
+
+
+def start_event(stage: Any) -> dict[str, Any]:
+    """Everything known about a stage run at its start."""
+    name = os.environ.get("FOURSTEP_STAGE") or os.environ.get("DVC_STAGE") or stage_name(stage)
+    return {
+        "name": name,
+        "stage": stage_name(stage),
+        "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME") or "fourstep",
+        "experiment_id": os.environ.get("MLFLOW_EXPERIMENT_ID"),
+        "run_id": os.environ.get("MLFLOW_RUN_ID"),
+        "parent_run_id": os.environ.get("FOURSTEP_PARENT_RUN_ID"),
+        "pipeline_run": pipeline_run.pipeline_run(),
+        "engine": pipeline_run.engine(),
+        "kubeflow": pipeline_run.kubeflow_tags(),
+        "pod": pipeline_run.pod_tags(),
+        "git": pipeline_run.git_tags(),
+        "parameters": {k: str(v) for k, v in parameters(stage).items()},
+        "inputs": digests(paths(stage, Input)),
+        "data_version": data_version(paths(stage, Input)),
+        "data_path": str(stage.data.absolute()) if "data" in paths(stage, Input) else None,
+    }
+
+
+def record_outputs(stage: Any, run: Run) -> dict[str, Any]:
+    """Record metrics, curves and pages of a finished stage; returns what its end event holds."""
+    outputs, kinds = paths(stage, Output), roles(stage)
+    for name, path in outputs.items():
+        kind = kinds[name].kind  # type: ignore[union-attr]
+        if kind == "Metrics":
+            with suppress(InputError):
+                run.metrics(read_metrics(path))
+        elif kind in ("HTML", "Plot"):
+            run.artifact(path, name)
+    return {"outputs": digests(outputs), "data_version": data_version(outputs)}
+
+
+def digests(named: Mapping[str, Path]) -> dict[str, str]:
+    """The digest of each path; not of the raw data set, for which the index stands."""
+    return {
+        name: path_digest(path) for name, path in named.items() if name != "data" and path.exists()
+    }
+
+
+def data_version(named: Mapping[str, Path]) -> str | None:
+    """The digest of the data set, if one of the paths is its index."""
+    if "index" not in named:
+        return None
+    from components.dataset.index import read_index  # pyarrow is heavy
+
+    with suppress(InputError, OSError):
+        return read_index(named["index"]).digest
+    return None
