@@ -1,7 +1,7 @@
 """The sections of params.yaml, one for each use of a component, and their strict check."""
 
-import copy
 import dataclasses
+import json
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -123,7 +123,8 @@ def with_settings(sections: Mapping[str, Any], settings: Sequence[str]) -> dict[
     Raises:
         InputError: a setting has no key or no value, or goes into what is no group.
     """
-    changed = copy.deepcopy(dict(sections))
+    # YAML's anchors make sections share a group: a change of one is none of the other.
+    changed: dict[str, Any] = json.loads(json.dumps(sections))
     for setting in settings:
         key, equals, text = setting.partition("=")
         *groups, last = key.split(".")

@@ -19,7 +19,16 @@ def fourstep(*arguments, cwd=ROOT):
 
 def test_help_names_all_commands():
     shown = fourstep("--help").stdout
-    for command in ("demo-data", "check", "predict", "doctor", "summary", "track"):
+    for command in (
+        "demo-data",
+        "check",
+        "compile",
+        "submit",
+        "lint",
+        "predict",
+        "doctor",
+        "track",
+    ):
         assert command in shown
 
 

@@ -122,8 +122,11 @@ def compile_with(tmp_path, settings=(), profile="data-volume.yaml", images=IMAGE
 
 def test_a_setting_changes_one_value(tmp_path):
     spec = compile_with(tmp_path, ["train_rpn.solver.lr=2e-3", "train_rpn.solver.flip=true"])
-    solver = spec["root"]["inputDefinitions"]["parameters"]["train_rpn"]["defaultValue"]["solver"]
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    solver = parameters["train_rpn"]["defaultValue"]["solver"]
     assert (solver["lr"], solver["flip"], solver["iterations"]) == (0.002, True, 600)
+    shared = parameters["finetune_rpn"]["defaultValue"]["solver"]  # by an anchor of params.yaml
+    assert (shared["lr"], shared["flip"]) == (0.001, False)
 
 
 @pytest.mark.parametrize(
