@@ -17,10 +17,11 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
+from docker.errors import DockerException
 from docker.types import Mount
 from kfp import components, local
 
-from components.errors import CheckFailed
+from components.errors import CheckFailed, InputError
 from pipelines.document import read_documents
 from pipelines.placement import SCRATCH
 from pipelines.profile import GPU, Data, Profile, Retries
@@ -50,6 +51,7 @@ def run_in_containers(package: Path, root: Path) -> list[TaskRun]:
 
     Raises:
         CheckFailed: a task failed, or an output of a task is missing.
+        InputError: there is no container engine.
     """
     root = root.absolute()
     root.mkdir(parents=True, exist_ok=True)
@@ -58,15 +60,15 @@ def run_in_containers(package: Path, root: Path) -> list[TaskRun]:
     spec = read_documents(package).spec
     runner = local.DockerRunner(**hardened(user), mounts=data_mounts(spec))
     local.init(runner, pipeline_root=str(root), enable_caching=True)
-    with cache_hits() as hits:
-        run_with_kfp(package)
-    made = [path for path in root.iterdir() if path not in before and path.name[0] != "."]
     try:
+        with cache_hits() as hits:
+            run_with_kfp(package)
+        made = [path for path in root.iterdir() if path not in before and path.name[0] != "."]
         return [
             TaskRun(task, "cached", {}) if task in hits else written(task, outputs, made)
             for task, outputs in task_outputs(spec).items()
         ]
-    except CheckFailed:
+    except BaseException:  # Ctrl-C, too
         forget_empty(root / CACHE)
         raise
 
@@ -76,11 +78,16 @@ def run_with_kfp(package: Path) -> None:
 
     Raises:
         CheckFailed: a task failed.
+        InputError: there is no container engine.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that requests for CPU and memory have no effect here
         try:
             components.load_component_from_file(str(package))()
+        except DockerException as error:
+            raise InputError(
+                f"no container engine: {error}; start Docker or set DOCKER_HOST"
+            ) from None
         except RuntimeError as error:
             raise CheckFailed(str(error)) from None
         except ValueError:  # a task has succeeded, yet lacks an output: `written` tells which

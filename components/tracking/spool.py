@@ -44,10 +44,22 @@ def tracking_uri() -> str:
 def root() -> Path:
     """The folder of all spools: ``FOURSTEP_SPOOL``, or ``build/.tracking``.
 
-    In a Kubeflow task, whose root file system is read-only, it is a temporary folder.
+    In a Kubeflow task, whose root file system is read-only, it is a temporary folder; also if
+    the volume that ``FOURSTEP_SPOOL`` lies on cannot be written to.
     """
-    default = f"{tempfile.gettempdir()}/fourstep" if kubeflow_run() else "build/.tracking"
-    return Path(os.environ.get("FOURSTEP_SPOOL") or default).absolute()
+    given = os.environ.get("FOURSTEP_SPOOL")
+    if kubeflow_run() and not (given and is_writable(Path(given))):
+        return Path(tempfile.gettempdir(), "fourstep")
+    return Path(given or "build/.tracking").absolute()
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in the folder; it is made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def server() -> str:

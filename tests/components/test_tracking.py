@@ -270,6 +270,17 @@ def test_a_kubeflow_task_has_a_spool_folder_of_its_own(
     assert tracking.replay() == 3
 
 
+def test_a_volume_that_cannot_be_written_to_is_no_reason_to_record_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "volume").write_text("no folder")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("FOURSTEP_PIPELINE_RUN", "run-7")
+    monkeypatch.setenv("FOURSTEP_SPOOL", str(tmp_path / "volume" / ".tracking"))
+    monkeypatch.setattr(spool.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    assert spool.destination("train_rpn").is_relative_to(tmp_path / "tmp" / "fourstep")
+
+
 def test_a_spool_that_goes_with_its_pod_is_said_to_be_lost(
     stage: FakeStage,
     monkeypatch: pytest.MonkeyPatch,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import CheckFailed
+from components.errors import CheckFailed, InputError
 from pipelines.document import read_documents
 from pipelines.local import hardened, run_in_containers, task_outputs
 from tests.pipelines.conftest import IMAGES, VERSION
@@ -132,3 +132,9 @@ def test_every_container_is_hardened(package, engine, tmp_path):
         assert not options["user"].startswith("0:")
         assert [m["ReadOnly"] for m in options["mounts"]] == [True]
     assert "/tmp" in hardened(1000)["tmpfs"]
+
+
+def test_without_an_engine_the_error_says_so(package, monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    with pytest.raises(InputError, match=r"no container engine: .*DOCKER_HOST"):
+        run_in_containers(package, tmp_path / "root")
