@@ -3,6 +3,7 @@
 import os
 
 os.environ["FOURSTEP_TRACKING"] = "off"
+os.environ["DVC_NO_ANALYTICS"] = "true"
 
 import subprocess
 import sys

@@ -32,7 +32,7 @@ def gpu(pipeline: Pipeline) -> Iterator[Finding]:
             yield _warning(
                 "gpu-retry",
                 task,
-                f"asks for {asked} and is not retried: a preempted node ends the run; "
+                f"asks for {asked} and is not retried: a passing error ends the run; "
                 "task.set_retry with a backoff",
             )
         if not (config and config.tolerations):

@@ -73,6 +73,19 @@ def test_everything_is_cached_but_the_look_at_the_data(compiled):
     assert uncached == {"check-data"}
 
 
+def test_no_task_depends_on_a_condition(compiled):
+    """kfp's local runner takes a condition on a named output for false, without a word."""
+    for task in compiled("dvc").spec["root"]["dag"]["tasks"].values():
+        assert not {"triggerPolicy", "iterator"} & set(task)
+
+
+def test_names_of_volumes_are_in_the_platform_document_only(compiled):
+    """Kubeflow adds them to its key; the commands and inputs of the tasks do not change."""
+    text = json.dumps(compiled("volume").spec)
+    assert "datasets" not in text
+    assert "fourstep-scratch" not in text
+
+
 def test_no_key_of_the_cache_is_set_by_hand(compiled):
     """One would replace image, command and parameters in it."""
     for task in compiled("dvc").spec["root"]["dag"]["tasks"].values():
