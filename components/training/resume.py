@@ -6,6 +6,7 @@ is written whole or not at all, and removed when the stage has succeeded.
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,12 +52,10 @@ class ResumePoint:
         except (FileNotFoundError, SafetensorError, KeyError, TypeError):
             return 0, []
         prefix = "network."
-        try:
-            network.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
-        except RuntimeError:  # made by other code
+        weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        if _shapes(weights) != _shapes(network.state_dict()):  # made by other code
             return 0, []
+        network.load_state_dict(weights)
         state = optimizer.state_dict()
         state["state"] = _optimizer_state(tensors)
         optimizer.load_state_dict(state)
@@ -66,6 +65,10 @@ class ResumePoint:
     def remove(self) -> None:
         """Forget the state."""
         self.path.unlink(missing_ok=True)
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in weights.items()}
 
 
 def _lay_out_as_parameters(optimizer: torch.optim.Optimizer) -> None:

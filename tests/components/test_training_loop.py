@@ -113,6 +113,16 @@ def test_a_resume_point_of_other_inputs_is_not_used(tmp_path):
     assert started == [0]
 
 
+def test_a_resume_point_of_another_network_is_not_used_and_changes_nothing(tmp_path):
+    fit(tmp_path, solver())
+    net = Net()
+    net.head = nn.Linear(5, 2)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    point = ResumePoint(tmp_path / "resume.safetensors", "k")
+    assert point.load(net, build_optimizer([net], solver())) == (0, [])
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
+
+
 def test_global_randomness_changes_nothing(tmp_path):
     first, _ = fit(tmp_path / "a", solver())
 

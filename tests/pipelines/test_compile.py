@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.mark.parametrize("way", ["volume", "uri", "dvc"])
 def test_the_documents_are_the_golden_ones(compiled, way):
     """After a wanted change: FOURSTEP_UPDATE_GOLDEN=1 pytest tests/pipelines/test_compile.py."""
-    golden = GOLDEN / f"{way}.yaml"
+    golden = GOLDEN / f"data-{way}.yaml"
     if os.environ.get("FOURSTEP_UPDATE_GOLDEN"):
         golden.write_text(compiled(way).path.read_text())
     assert compiled(way).path.read_text() == golden.read_text()

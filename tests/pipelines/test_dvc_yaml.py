@@ -2,6 +2,8 @@
 
 import ast
 import shlex
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -96,6 +98,14 @@ def test_a_stage_sees_its_own_section_only(name):
     assert RUN[name]["cmd"].count("${") == 1
     assert "params" not in RUN[name]
     assert name.startswith(section)
+
+
+def test_dvc_takes_the_project():
+    """It reads every file called dvc.yaml in the whole project."""
+    command = [sys.executable, "-m", "dvc", "stage", "list", "--all", "--name-only"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) >= set(STAGES)
 
 
 def test_the_graph_is_the_four_steps():
