@@ -23,6 +23,11 @@ SHAPES = {
     "an authorization header": re.compile(
         r"Authorization:\s*(?:Bearer|Basic|Token)\s+[\w.~+/=-]{8,}", re.IGNORECASE
     ),
+    "a URL with a token": re.compile(
+        r"[?&](?:access_token|api_?key|password|sig|signature|token|X-Amz-Signature)"
+        r"=(?![${])[^\s&'\"]{8,}",
+        re.IGNORECASE,
+    ),
     "a URL with a password": re.compile(
         r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@'\"{}$]*:[^\s/@'\"{}$]+@"
     ),

@@ -468,7 +468,8 @@ SHAPED = {
     "OpenAI": "sk-proj-" + "a1B2" * 8,
     "JSON web": "eyJ" + "a" * 20 + ".eyJ" + "b" * 20 + "." + "c" * 20,
     "private key": "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n",
-    "URL": "https://someone:hunter" + "2@example.com/x",
+    "URL with a password": "https://someone:hunter" + "2@example.com/x",
+    "URL with a token": "https://example.com/x?a=b&access_token" + "=abcd1234efgh",
     "authorization": "Authorization: Bearer abcd1234efgh",
 }
 
@@ -561,6 +562,7 @@ def test_literals_in_a_section_are_found_by_their_key(place, tmp_path):
         ["-c", "import os\npassword = os.environ['DB_PASSWORD']\ntoken = None\n"],
         ["-c", "https://example.com:8080/a@b"],
         ["-c", "http://${USER}:${PASS}@proxy"],
+        ["-c", "https://example.com/x?token=${TOKEN}&signature=$SIGNATURE"],
         ["sha256:" + "0123456789abcdef" * 4],
     ],
 )
