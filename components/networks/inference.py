@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from components.dataset.images import read_image, resize_image, resized_size
 from components.dataset.index import Image, Index
 from components.dataset.proposal_file import ImageProposals
+from components.dataset.workers import data_loader
 from components.networks.device import default_device, on_device
 from components.progress import progress
 from models.faster_rcnn import FasterRCNN
@@ -132,7 +133,7 @@ def _batches(
         for rows in by_size.values()
         for start in range(0, len(rows), batch_size)
     ]
-    loader = DataLoader(Images(data, index, rule), batch_sampler=batches, num_workers=1)
+    loader = data_loader(Images(data, index, rule), batch_sampler=batches, num_workers=1)
     for rows, images in zip(batches, progress(loader, len(batches), description), strict=True):
         images = images.to(default_device())
         size = torch.tensor(images.shape[2:], device=images.device)

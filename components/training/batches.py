@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from components.dataset.images import pad_to, read_image, resize_image, resized_size, stack_padded
 from components.dataset.index import Image, Index
 from components.dataset.proposal_file import ProposalFile
+from components.dataset.workers import data_loader
 from components.training.features import FeatureCache
 from models.boxes import flip_boxes
 from models.parameters import InputParameters
@@ -170,7 +171,7 @@ def training_batches(
     chosen = [next(picks) for _ in range(last)][first:]
     frozen = dataset.features is not None
     return iter(
-        DataLoader(
+        data_loader(
             dataset,
             batch_sampler=chosen,
             num_workers=workers,

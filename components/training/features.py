@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from components.dataset.images import read_image, resize_image, resized_size
 from components.dataset.index import Index
+from components.dataset.workers import data_loader
 from components.networks.device import default_device
 from components.progress import progress
 from models.faster_rcnn import FasterRCNN
@@ -107,7 +108,7 @@ def cached_features(
 
 def _compute(network: FasterRCNN, images: _Images) -> Iterator[tuple[str, np.ndarray]]:
     device = default_device()
-    loader = DataLoader(images, batch_size=None, num_workers=1)
+    loader = data_loader(images, batch_size=None, num_workers=1)
     with torch.inference_mode():
         for name, pixels in progress(loader, len(images), "shared features, once"):
             yield name, network.features(pixels[None].to(device))[0].float().cpu().numpy()

@@ -1,10 +1,13 @@
+import gc
 import itertools
+import weakref
 
 import numpy as np
 import pytest
 import torch
 
 from components.dataset.images import resize_image, resized_size, stack_padded
+from components.dataset.workers import data_loader
 from components.training.batches import Pick, TrainingSet, collate, shuffled_picks, training_batches
 from models.parameters import InputParameters
 
@@ -82,3 +85,22 @@ def test_workers_and_a_late_start_change_nothing(demo_data, demo_index, workers)
         assert a.files == b.files
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.boxes, b.boxes)
+
+
+def test_garbage_is_gone_before_workers_are_forked():
+    """A worker that destroys an ONNX Runtime session of its parent's never ends."""
+
+    class Session:
+        pass
+
+    session, destroyed = Session(), []
+    session.itself = session  # only the garbage collector finds it
+    weakref.finalize(session, destroyed.append, True)
+    gc.disable()
+    try:
+        del session
+        assert destroyed == []
+        assert list(data_loader([1, 2], num_workers=1, batch_size=None)) == [1, 2]
+        assert destroyed == [True]
+    finally:
+        gc.enable()
