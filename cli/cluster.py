@@ -99,15 +99,15 @@ def compile_and_lint(
 
     record = read_record(images)
     aside = output.with_name(f".{output.stem}.unchecked.yaml")
-    compile_pipeline(
-        aside,
-        sections=sections,
-        version=dvc_version(data_dvc),
-        images=references(images, local_tags=local_tags),
-        profile=profile,
-        commit=record.get("commit", ""),
-    )
     try:
+        compile_pipeline(
+            aside,
+            sections=sections,
+            version=dvc_version(data_dvc),
+            images=references(images, local_tags=local_tags),
+            profile=profile,
+            commit=record.get("commit", ""),
+        )
         lint_or_fail(aside, local_tags=local_tags)
         aside.replace(output)
     finally:  # a file with an error, a secret perhaps, is not left behind

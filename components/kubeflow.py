@@ -17,11 +17,12 @@ from typing import Any
 
 from components.command_line import Parser, arguments
 from components.contract import Input, Output, Scratch, paths, roles, stage_name
-from components.digest import path_digest, value_digest
+from components.digest import value_digest
 from components.errors import InputError
 from components.metrics import read_metrics
 from components.scratch import is_free
 from components.tracking import Run, data_version
+from components.tracking.record import digests
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,8 @@ def metadata(stage: Any, name: str, facts: Mapping[str, str]) -> dict[str, Any]:
     role, path = roles(stage)[name], paths(stage, Output)[name]
     if isinstance(role, Output) and role.kind == "Metrics":
         return {k: v for k, v in read_metrics(path).items() if math.isfinite(v)}
-    if name == "data":  # fetch_data's: its version is in data_version, and it may be large
-        return dict(facts)
-    return {"sha256": path_digest(path), **facts}
+    own = digests({name: path})  # none of a whole data set, whose version is in the facts
+    return {"sha256": own[name], **facts} if own else dict(facts)
 
 
 def unwrap(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:

@@ -9,7 +9,6 @@ from kfp import compiler
 
 from components.dataset.dvc_version import DataVersion, check_digest
 from components.errors import InputError
-from components.outputs import remove
 from pipelines.four_step import four_step
 from pipelines.profile import Profile
 from pipelines.sections import flatten
@@ -43,15 +42,11 @@ def compile_pipeline(
     check_settings(sections)
     defaults = {"dvc_version": asdict(version)} | {k: v or {} for k, v in sections.items()}
     output.parent.mkdir(parents=True, exist_ok=True)
-    aside = output.with_name(f".{output.stem}.partial.yaml")
-    try:
-        pipeline = four_step(images, profile, commit)
-        compiler.Compiler().compile(pipeline, str(aside), pipeline_parameters=defaults)
-        # kfp's comments list the inputs' defaults, in another order each time.
-        aside.write_text("".join(line for line in aside.open() if not line.startswith("#")))
-        aside.replace(output)
-    finally:
-        remove(aside)
+    pipeline = four_step(images, profile, commit)
+    compiler.Compiler().compile(pipeline, str(output), pipeline_parameters=defaults)
+    # kfp's comments list the inputs' defaults, in another order each time.
+    lines = output.read_text().splitlines(keepends=True)
+    output.write_text("".join(line for line in lines if not line.startswith("#")))
 
 
 def check_settings(sections: Mapping[str, Any]) -> None:

@@ -1,8 +1,7 @@
 """Run the compiled pipeline in containers on this machine, without a cluster.
 
 kfp's local runner starts each task's container; the platform document (volumes, GPUs, secrets)
-means nothing to it. It may report success for a container that failed (kubeflow/pipelines
-#13332), so success is counted here from the outputs.
+means nothing to it. Nor is its word for a success enough (`exit_status`): outputs are counted.
 """
 
 import json
@@ -23,6 +22,7 @@ from kfp import components, local
 
 from components.errors import CheckFailed, InputError
 from pipelines.document import read_documents
+from pipelines.exit_status import true_exit_status
 from pipelines.placement import SCRATCH
 from pipelines.profile import GPU, Data, Profile, Retries
 
@@ -51,7 +51,7 @@ def run_in_containers(package: Path, root: Path) -> list[TaskRun]:
 
     Raises:
         CheckFailed: a task failed, or an output of a task is missing.
-        InputError: there is no container engine.
+        InputError: there is no container engine, or it lacks an image.
     """
     root = root.absolute()
     root.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def run_in_containers(package: Path, root: Path) -> list[TaskRun]:
     runner = local.DockerRunner(**hardened(user), mounts=data_mounts(spec))
     local.init(runner, pipeline_root=str(root), enable_caching=True)
     try:
-        with cache_hits() as hits:
+        with cache_hits() as hits, true_exit_status():
             run_with_kfp(package)
         made = [path for path in root.iterdir() if path not in before and path.name[0] != "."]
         return [
@@ -78,7 +78,7 @@ def run_with_kfp(package: Path) -> None:
 
     Raises:
         CheckFailed: a task failed.
-        InputError: there is no container engine.
+        InputError: there is no container engine, or it lacks an image.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that requests for CPU and memory have no effect here
@@ -86,7 +86,8 @@ def run_with_kfp(package: Path) -> None:
             components.load_component_from_file(str(package))()
         except DockerException as error:
             raise InputError(
-                f"no container engine: {error}; start Docker or set DOCKER_HOST"
+                f"the container engine cannot do it: {error}; does it run (DOCKER_HOST), has it the "
+                "images (`make images`)?"
             ) from None
         except RuntimeError as error:
             raise CheckFailed(str(error)) from None

@@ -151,13 +151,13 @@ def number_or_yaml(text: str) -> Any:
     return value
 
 
-def check_section(component: str, section: Mapping[str, Any]) -> Any:
+def check_section(stage: str, section: Mapping[str, Any]) -> Any:
     """The stage of one section, its paths left as placeholders.
 
     Raises:
         InputError: beginning with the key.
     """
-    cls = load_stage(component)
+    cls = load_stage(stage)
     known = parameter_names(cls)
     for key in flatten(section):
         if key not in known:

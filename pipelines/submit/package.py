@@ -1,25 +1,15 @@
-"""A compiled pipeline: its name, and the parameters that a run of it may set."""
+"""What is uploaded: a compiled pipeline, and the parameters that a run of it may set."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import InputError
-from pipelines.document import read_documents
+from pipelines.document import Documents, read_documents
 from pipelines.suggest import suggest
 
 
-@dataclass(frozen=True)
-class Package:
-    """What `fourstep compile` has written; `inputs` are the names of the pipeline's parameters."""
-
-    path: Path
-    name: str
-    inputs: tuple[str, ...]
-
-
-def read_package(path: Path) -> Package:
-    """Read the name and inputs of a compiled pipeline.
+def read_package(path: Path) -> Documents:
+    """Read a compiled pipeline that has a name, from a file that the server takes.
 
     Raises:
         InputError: the file cannot be read, or is no compiled pipeline.
@@ -27,10 +17,11 @@ def read_package(path: Path) -> Package:
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"{path}: the server takes a name that ends in .yaml only")
     documents = read_documents(path)
-    return Package(path, documents.name, documents.inputs)
+    _ = documents.name
+    return documents
 
 
-def check_parameters(package: Package, names: Iterable[str]) -> None:
+def check_parameters(package: Documents, names: Iterable[str]) -> None:
     """Refuse names of parameters that the pipeline does not have.
 
     Raises:

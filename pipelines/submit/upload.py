@@ -6,9 +6,9 @@ from typing import Any
 import kfp_server_api
 
 from components.errors import InputError
+from pipelines.document import Documents
 from pipelines.submit.create import create_once
 from pipelines.submit.errors import ServerError
-from pipelines.submit.package import Package
 from pipelines.submit.server import Server
 
 
@@ -22,7 +22,7 @@ class Uploaded:
     """Whether it was uploaded now; else it had been there."""
 
 
-def upload(server: Server, package: Package, version: str) -> Uploaded:
+def upload(server: Server, package: Documents, version: str) -> Uploaded:
     """Find or make the pipeline of the package's name and this version of it.
 
     Args:
@@ -72,7 +72,7 @@ def _look_version(server: Server, pipeline: str, version: str) -> Any | None:
     )
 
 
-def _upload_version(server: Server, package: Package, pipeline: str, version: str) -> Any:
+def _upload_version(server: Server, package: Documents, pipeline: str, version: str) -> Any:
     try:
         return create_once(
             server,

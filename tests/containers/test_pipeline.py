@@ -109,7 +109,7 @@ def changed_data(scenes, tmp_path):
 
 
 def test_data_that_are_not_those_of_data_dvc_stop_the_pipeline(pipeline, first_run, changed_data):
-    """The known false SUCCESS of kfp's runner would let it pass."""
+    """Before any other task reads them, which the false SUCCESS of kfp's runner would allow."""
     with pytest.raises(CheckFailed, match="check-data"):
         pipeline.run(data=changed_data)
 
