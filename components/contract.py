@@ -56,6 +56,8 @@ class Resources:
     cpu: int = 2
     memory_gib: int = 4
     gpu: bool = False
+    several: bool = False
+    """Whether several processes, a GPU each, can run it together (`components.processes`)."""
 
 
 Role = Input | Output | Scratch

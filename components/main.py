@@ -9,7 +9,9 @@ from components import kubeflow
 from components.command_line import parse
 from components.contract import Input, load_stage, paths
 from components.errors import InputError
+from components.lazy_dynamo import lazy_dynamo
 from components.outputs import whole_outputs
+from components.processes import start_several, this_process
 from components.scratch import sole_use
 
 
@@ -31,15 +33,22 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
     try:
         declaration = load_stage(name)
-        task, flags = kubeflow.unwrap(declaration, sys.argv[1:] if argv is None else argv)
+        argv = sys.argv[1:] if argv is None else argv
+        task, flags = kubeflow.unwrap(declaration, argv)
         stage = parse(declaration, flags)
         if task:
             stage = task.own_scratch(stage)
         check_inputs(stage)
-        from components.tracking import track
+        start_several(stage, argv)
+        from components.tracking import Run, track
 
+        if not this_process().first:  # it helps the first, and leaves no traces
+            import_module(f"components.{name}.run").run(stage, Run())
+            return
         with track(stage) as run, sole_use(stage), whole_outputs(stage) as aside:
-            import_module(f"components.{name}.run").run(aside, run)
+            with lazy_dynamo():
+                work = import_module(f"components.{name}.run")
+            work.run(aside, run)
         if task:
             task.report(stage, run)
     except InputError as error:

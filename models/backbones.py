@@ -10,9 +10,10 @@ from typing import Literal
 
 import torchvision
 from torch import Tensor, nn
-from torchvision.ops import FrozenBatchNorm2d
 
+from models.frozen_norm import FoldedNorm, fold_frozen_norms
 from models.parameters import BackboneName
+from models.relu6 import replace_relu6
 
 Norm = Literal["frozen", "batch"]
 
@@ -82,6 +83,7 @@ def _resnet_c4(
 def mobilenet_v2(norm: Norm, roi_size: int) -> Backbone:
     """MobileNetV2: features[:14] shared, features[14:] per RoI; nothing fixed but the norms."""
     net = torchvision.models.mobilenet_v2(norm_layer=_NORMS[norm])
+    replace_relu6(net)
     head = _named(features=net.features[14:], mean=MeanOverCells())
     return Backbone(_named(features=net.features[:14]), head, 16, 96, 1280, 256, ())
 
@@ -105,7 +107,7 @@ def _named(**modules: nn.Module) -> nn.Sequential:
 
 
 _NORMS: dict[str, Callable[..., nn.Module]] = {
-    "frozen": FrozenBatchNorm2d,
+    "frozen": FoldedNorm,
     "batch": nn.BatchNorm2d,
 }
 _BACKBONES: dict[BackboneName, Callable[[Norm, int], Backbone]] = {
@@ -126,4 +128,7 @@ def build_backbone(name: BackboneName, norm: Norm, roi_size: int = 7) -> Backbon
             ``batch`` (trained, where there are none).
         roi_size: side of a pooled RoI.
     """
-    return _BACKBONES[name](norm, roi_size)
+    backbone = _BACKBONES[name](norm, roi_size)
+    fold_frozen_norms(backbone.shared)
+    fold_frozen_norms(backbone.head)
+    return backbone

@@ -14,6 +14,7 @@ from models.parameters import DetectionParameters, RoIHeadParameters, RoITargetP
 from models.proposals import Proposals
 from models.roi_pooling import pool_rois
 from models.sampling import sample_balanced
+from models.share import WHOLE, Share
 
 MAX_CANDIDATES = 1000
 """Best-scored (RoI, class) pairs of an image that enter the per-class NMS."""
@@ -47,6 +48,7 @@ def sample_rois(
     labels: Tensor,
     parameters: RoITargetParameters,
     generator: torch.Generator | None = None,
+    share: Share = WHOLE,
 ) -> RoISample:
     """A mini-batch of RoIs: R / N an image, a quarter foreground (Fast R-CNN, 2.3).
 
@@ -57,6 +59,7 @@ def sample_rois(
         ground_truth, labels: (B, K, 4) and (B, K); padding has no area and label 0.
         parameters: R and the thresholds.
         generator: of the random sample.
+        share: of the mini-batch, that these images are.
     """
     candidates = torch.cat([ground_truth, proposals], dim=1)
     usable = torch.cat([labels > 0, valid], dim=1)
@@ -66,9 +69,10 @@ def sample_rois(
     index, chosen, sampled = sample_balanced(
         foreground,
         background,
-        max(1, parameters.rois_per_batch // len(candidates)),
+        max(1, parameters.rois_per_batch // (share.of * len(candidates))),
         parameters.foreground_fraction,
         generator,
+        share,
     )
     match = match.gather(1, index)
     return RoISample(
@@ -109,8 +113,8 @@ class FastRCNN(nn.Module):
         batch, count = rois.shape[:2]
         pooled = pool_rois(features, rois, self.roi.operator, self.roi.size, self.stride)
         hidden = self.head(pooled)
-        logits = self.class_scores(hidden).reshape(batch, count, -1)
-        return logits, self.box_deltas(hidden).reshape(batch, count, -1, 4)
+        logits = self.class_scores(hidden).float().reshape(batch, count, -1)
+        return logits, self.box_deltas(hidden).float().reshape(batch, count, -1, 4)
 
     def losses(
         self,
@@ -121,14 +125,15 @@ class FastRCNN(nn.Module):
         labels: Tensor,
         parameters: RoITargetParameters,
         generator: torch.Generator,
+        share: Share = WHOLE,
     ) -> dict[str, Tensor]:
         """The losses ``detector_class`` and ``detector_box``; arguments as `sample_rois`."""
-        rois = sample_rois(proposals, valid, ground_truth, labels, parameters, generator)
+        rois = sample_rois(proposals, valid, ground_truth, labels, parameters, generator, share)
         logits, deltas = self(features, rois.boxes)
         targets = encode_boxes(rois.matched, rois.boxes)
         targets = (targets - self.target_mean) / self.target_std
         losses = detector_losses(
-            logits, deltas, rois.labels, rois.sampled, targets, parameters.smooth_l1_beta
+            logits, deltas, rois.labels, rois.sampled, targets, parameters.smooth_l1_beta, share
         )
         losses["detector_box"] = losses["detector_box"] * parameters.box_loss_weight
         return losses

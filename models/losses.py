@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.share import WHOLE, Share
+
 
 def smooth_l1(error: Tensor, beta: float) -> Tensor:
     """Smooth L1 of each element: 0.5 e^2 / beta where |e| < beta, else |e| - 0.5 beta.
@@ -15,7 +17,13 @@ def smooth_l1(error: Tensor, beta: float) -> Tensor:
 
 
 def rpn_losses(
-    logits: Tensor, deltas: Tensor, positive: Tensor, sampled: Tensor, targets: Tensor, beta: float
+    logits: Tensor,
+    deltas: Tensor,
+    positive: Tensor,
+    sampled: Tensor,
+    targets: Tensor,
+    beta: float,
+    share: Share = WHOLE,
 ) -> dict[str, Tensor]:
     """The RPN's losses on a sample of anchors (Faster R-CNN, eq. 1).
 
@@ -28,8 +36,10 @@ def rpn_losses(
         positive: (B, S) bool.
         sampled: (B, S) bool, slots in use.
         targets: (B, S, 4) box deltas of the matched ground truth, used where positive.
+        beta: of the smooth L1.
+        share: of the mini-batch, that these images are.
     """
-    count = sampled.sum().clamp(min=1)
+    count = share.mean_count(sampled)
     objectness = F.binary_cross_entropy_with_logits(
         logits, positive.to(logits), weight=sampled.to(logits), reduction="sum"
     )
@@ -38,7 +48,13 @@ def rpn_losses(
 
 
 def detector_losses(
-    logits: Tensor, deltas: Tensor, labels: Tensor, sampled: Tensor, targets: Tensor, beta: float
+    logits: Tensor,
+    deltas: Tensor,
+    labels: Tensor,
+    sampled: Tensor,
+    targets: Tensor,
+    beta: float,
+    share: Share = WHOLE,
 ) -> dict[str, Tensor]:
     """The detector's losses on a sample of RoIs (Fast R-CNN, eq. 1).
 
@@ -48,8 +64,10 @@ def detector_losses(
         labels: (B, S) int64, u; 0 is background.
         sampled: (B, S) bool, slots in use.
         targets: (B, S, 4) normalised box deltas v, used where u >= 1.
+        beta: of the smooth L1.
+        share: of the mini-batch, that these images are.
     """
-    count = sampled.sum().clamp(min=1)
+    count = share.mean_count(sampled)
     log_loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     foreground = (labels >= 1) & sampled
     index = (labels - 1).clamp(min=0)[..., None, None].expand(*labels.shape, 1, 4)

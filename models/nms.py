@@ -1,4 +1,4 @@
-"""Non-maximum suppression over a batch, in one call and with fixed shapes."""
+"""Non-maximum suppression over a batch, with fixed shapes."""
 
 import torch
 from torch import Tensor
@@ -8,10 +8,9 @@ from torchvision.ops import nms
 def batched_nms_mask(
     boxes: Tensor, scores: Tensor, groups: Tensor, valid: Tensor, iou_threshold: float
 ) -> Tensor:
-    """Which boxes survive NMS within their group: (B, N) bool.
+    """Which boxes survive NMS within their image and group: (B, N) bool.
 
-    Groups (and images) are kept apart by moving each to coordinates of its own; this is what
-    exports to ONNX with any batch size.
+    Groups are kept apart by moving each to coordinates of its own.
 
     Args:
         boxes: (B, N, 4), non-negative coordinates.
@@ -20,12 +19,25 @@ def batched_nms_mask(
         valid: (B, N) bool; others neither survive nor suppress.
         iou_threshold: IoU above which the lower-scored box is suppressed.
     """
-    batch, count = scores.shape
-    flat = boxes.reshape(-1, 4)
-    image = torch.arange(batch, device=boxes.device)[:, None] * (groups.max() + 1)
-    offset = (image + groups).reshape(-1, 1) * (flat.max() + 1)
-    ranked = scores.masked_fill(~valid, -1.0).reshape(-1)
-    kept = nms(flat + offset, ranked, iou_threshold)
-    mask = torch.zeros(batch * count, dtype=torch.bool, device=boxes.device)
-    mask = mask.scatter(0, kept, torch.ones_like(kept, dtype=torch.bool))
-    return mask.reshape(batch, count) & valid
+    offset = groups[..., None] * (boxes.max() + 1)
+    return nms_mask(boxes + offset, scores.masked_fill(~valid, -1.0), iou_threshold)
+
+
+@torch.library.custom_op("fourstep::nms_mask", mutates_args=())
+def nms_mask(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Which boxes (B, N, 4) of non-negative scores (B, N) survive NMS in their image: (B, N) bool.
+
+    An operator of its own, as ONNX's is: both go through the images one by one. In one call for
+    all of them, kept apart by their coordinates, each box would be compared with all images'.
+    """
+    mask = torch.zeros_like(scores, dtype=torch.bool)
+    for image in range(boxes.shape[0]):
+        rows = (scores[image] >= 0).nonzero().squeeze(1)
+        kept = nms(boxes[image, rows], scores[image, rows], iou_threshold)
+        mask[image, rows[kept]] = True
+    return mask
+
+
+@nms_mask.register_fake
+def _(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    return torch.empty_like(scores, dtype=torch.bool)

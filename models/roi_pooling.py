@@ -1,10 +1,10 @@
 """Reading RoIs from a feature map: RoI max pooling (Fast R-CNN, 2.1) or RoIAlign."""
 
-import torch
 from torch import Tensor
-from torchvision.ops import roi_align, roi_pool
+from torchvision.ops import roi_pool
 
 from models.parameters import RoIOperator
+from models.roi_align import roi_align, with_image
 
 
 def pool_rois(
@@ -20,10 +20,7 @@ def pool_rois(
         size: side of the pooled grid.
         stride: input pixels a feature cell.
     """
-    batch, count = rois.shape[:2]
-    image = torch.arange(batch, device=rois.device, dtype=rois.dtype)
-    image = image[:, None, None].expand(batch, count, 1)
-    flat = torch.cat([image, rois], dim=-1).reshape(-1, 5).to(features.dtype)
+    features = features.to(rois.dtype)  # and not the other way round: bfloat16 counts pixels by 4
     if operator == "pool":
-        return roi_pool(features, flat, size, 1 / stride)
-    return roi_align(features, flat, size, 1 / stride, sampling_ratio=2, aligned=True)
+        return roi_pool(features, with_image(rois), size, 1 / stride)
+    return roi_align(features, rois, size, 1 / stride)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from models.share import WHOLE, Share
+
 
 def sample_balanced(
     positive: Tensor,
@@ -10,6 +12,7 @@ def sample_balanced(
     count: int,
     positive_fraction: float,
     generator: torch.Generator | None = None,
+    share: Share = WHOLE,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A random sample of each row: at most a share of positives, negatives fill it up.
 
@@ -20,6 +23,7 @@ def sample_balanced(
         count: slots of the sample, S = min(count, N).
         positive_fraction: upper limit of positives, as a share of ``count``.
         generator: the source of randomness, on the tensors' device.
+        share: of the mini-batch, that these rows are.
 
     Returns:
         Index (B, S) into N; whether the slot holds a positive (B, S); whether it holds
@@ -27,7 +31,7 @@ def sample_balanced(
     """
     slots = min(count, positive.shape[1])
     most = min(int(count * positive_fraction), slots)
-    noise = torch.rand(positive.shape, generator=generator, device=positive.device)
+    noise = share.noise(positive, generator)
     chosen_positive = _random_topk(positive, noise, most)
     # Positives first, then negatives, then the rest: the sample is the head of that order.
     priority = noise + torch.where(chosen_positive, 2.0, 0.0) + torch.where(negative, 1.0, 0.0)

@@ -7,11 +7,12 @@ from typing import Any
 
 from kfp import compiler
 
+from components.contract import load_stage
 from components.dataset.dvc_version import DataVersion, check_digest
 from components.errors import InputError
 from pipelines.four_step import four_step
 from pipelines.profile import Profile
-from pipelines.sections import flatten
+from pipelines.sections import STAGE_OF, check_section, flatten
 from pipelines.yaml_file import read_yaml
 
 WEIGHTS = ("none", "crops", "torchvision")
@@ -37,9 +38,10 @@ def compile_pipeline(
         commit: of the code that the images were built from, for MLflow.
 
     Raises:
-        InputError: a setting that has no fixed meaning on Kubeflow.
+        InputError: a setting that has no fixed meaning on Kubeflow, or does not fit the GPUs.
     """
     check_settings(sections)
+    check_mini_batches(sections, profile.gpu.count)
     defaults = {"dvc_version": asdict(version)} | {k: v or {} for k, v in sections.items()}
     output.parent.mkdir(parents=True, exist_ok=True)
     pipeline = four_step(images, profile, commit)
@@ -64,6 +66,23 @@ def check_settings(sections: Mapping[str, Any]) -> None:
             f"init_backbone.weights: {start['weights']}: Kubeflow's cache knows a file by its path "
             "only; give its init_backbone.sha256, too"
         )
+
+
+def check_mini_batches(sections: Mapping[str, Any], gpus: int) -> None:
+    """Refuse mini-batches that the GPUs of the profile cannot share equally.
+
+    Raises:
+        InputError: names the setting and the number of GPUs.
+    """
+    for name, stage in STAGE_OF.items():
+        declaration: Any = load_stage(stage)
+        if gpus > 1 and declaration.resources.several:
+            images = check_section(stage, sections.get(name) or {}).solver.images_per_batch
+            if images % gpus:
+                raise InputError(
+                    f"{name}.solver.images_per_batch: {images} images cannot be shared equally by "
+                    f"the profile's gpu.count, {gpus}; give a multiple of it"
+                )
 
 
 def dvc_version(file: Path) -> DataVersion:

@@ -86,8 +86,8 @@ def run_with_kfp(package: Path) -> None:
             components.load_component_from_file(str(package))()
         except DockerException as error:
             raise InputError(
-                f"the container engine cannot do it: {error}; does it run (DOCKER_HOST), has it the "
-                "images (`make images`)?"
+                f"the container engine cannot do it: {error}; does it run (DOCKER_HOST)? "
+                "Has it the images (`make images`)?"
             ) from None
         except RuntimeError as error:
             raise CheckFailed(str(error)) from None

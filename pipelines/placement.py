@@ -3,6 +3,7 @@
 from kfp import dsl, kubernetes
 
 from components.contract import Resources
+from components.processes import VARIABLE as PROCESSES
 from pipelines.profile import CPU, GPU, Profile, Request, Secret, Toleration, Volume
 
 DATA, SCRATCH = "/data", "/scratch"
@@ -41,8 +42,11 @@ def request(task: dsl.PipelineTask, name: str, resources: Resources, profile: Pr
     if resources.gpu:
         gpu = profile.gpu
         kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=gpu.shm)
-        if gpu.count:
-            task.set_accelerator_type(gpu.type).set_accelerator_limit(gpu.count)
+        count = gpu.count if resources.several else min(gpu.count, 1)
+        if count:
+            task.set_accelerator_type(gpu.type).set_accelerator_limit(count)
+        if count > 1:
+            task.set_env_variable(PROCESSES, str(count))
     kubernetes.set_timeout(task, own.timeout_s or kind.timeout_s)
     for label, value in kind.node_selector.items():
         kubernetes.add_node_selector(task, label, value)

@@ -109,7 +109,10 @@ class Data(Part):
 
 
 class GPU(Part):
-    """What a stage with a GPU asks for; count 0 is a cluster without GPUs."""
+    """What a stage with a GPU asks for; count 0 is a cluster without GPUs.
+
+    More than one is for the stages that several processes can run; the others ask for one.
+    """
 
     type: str = "nvidia.com/gpu"
     count: Annotated[int, Field(ge=0, le=64)] = 1

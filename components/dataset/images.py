@@ -41,9 +41,12 @@ def pad_to(values: Tensor, shape: tuple[int, ...]) -> Tensor:
     return padded
 
 
-def stack_padded(values: list[Tensor]) -> Tensor:
-    """Tensors of one rank stacked to (B, ...), each padded with zeros to the largest."""
-    shapes = {v.shape for v in values}
+def stack_padded(values: list[Tensor], least: tuple[int, ...] = ()) -> Tensor:
+    """Tensors of one rank stacked to (B, ...), each padded with zeros to the largest.
+
+    ``least`` is a shape that counts with theirs.
+    """
+    shapes = {tuple(v.shape) for v in values} | ({least} if least else set())
     if len(shapes) == 1:
         return torch.stack(values)
     largest = tuple(max(sizes) for sizes in zip(*shapes, strict=True))

@@ -19,12 +19,15 @@ the SHA-256 over the rows and the classes, which names the data set's version.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.errors import InputError
 
@@ -43,6 +46,9 @@ SCHEMA = pa.schema(
     ]
 )
 SPLITS = ("train", "test")
+_READ = ("image_id", "file", "width", "height", "boxes", "labels", "crowd")
+_ROWS = 1024
+"""Rows that are Python objects at a time, when an index is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class Index:
 
     def image(self, row: int) -> Image:
         """One row, with zero-copy boxes."""
-        value = {name: self.table[name][int(row)] for name in SCHEMA.names}
+        value = {name: self.table[name].chunk(0)[int(row)] for name in _READ}
         boxes = value["boxes"].values.flatten().to_numpy().reshape(-1, 4)
         return Image(
             image_id=value["image_id"].as_py(),
@@ -92,24 +98,45 @@ class Index:
             crowd=value["crowd"].values.to_numpy(zero_copy_only=False),
         )
 
+    def sizes(self, rows: np.ndarray) -> np.ndarray:
+        """Height and width of the images of rows (N,): (N, 2) int32, without reading the rest."""
+        columns = [self.table[name].to_numpy()[rows] for name in ("height", "width")]
+        return np.stack(columns, axis=1)
 
-def write_index(path: Path, rows: list[dict[str, Any]], classes: list[str], layout: str) -> Index:
+
+def write_index(
+    path: Path, rows: Iterable[dict[str, Any]], classes: list[str], layout: str
+) -> Index:
     """Write rows (dictionaries with the columns above, boxes as nested lists) as an index file.
 
-    The rows are ordered by file name, so that the same data gives the same bytes.
+    The rows are ordered by file name, so that the same data gives the same bytes. Only some of
+    them are held as Python objects at a time.
     """
-    rows = sorted(rows, key=lambda row: row["file"])
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    content = json.dumps([classes, rows], sort_keys=True, default=str).encode()
+    parts, remaining = [SCHEMA.empty_table()], iter(rows)
+    while part := list(islice(remaining, _ROWS)):
+        parts.append(pa.Table.from_pylist(part, schema=SCHEMA))
+    table = pa.concat_tables(parts).combine_chunks()
+    table = table.take(pc.sort_indices(table["file"])).combine_chunks()
     metadata = {
         "classes": json.dumps(classes),
         "layout": layout,
-        "digest": hashlib.sha256(content).hexdigest(),
+        "digest": _digest(table, classes),
     }
-    table = table.replace_schema_metadata(metadata).combine_chunks()
+    table = table.replace_schema_metadata(metadata)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     return read_index(path)
+
+
+def _digest(table: pa.Table, classes: list[str]) -> str:
+    """The SHA-256 of ``[classes, rows]`` as JSON with sorted keys, a few rows at a time."""
+    digest = hashlib.sha256(f"[{json.dumps(classes)}, [".encode())
+    for start in range(0, len(table), _ROWS):
+        rows = table.slice(start, _ROWS).to_pylist()
+        text = json.dumps(rows, sort_keys=True)[1:-1]
+        digest.update((", " if start else "").encode() + text.encode())
+    digest.update(b"]]")
+    return digest.hexdigest()
 
 
 def read_index(path: Path) -> Index:

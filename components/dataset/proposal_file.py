@@ -49,12 +49,18 @@ class ProposalFile:
         self.path = path
         self.checkpoint = metadata.get(b"checkpoint", b"").decode()
         self.data = metadata.get(b"data", b"").decode()
-        ids = self._columns["image_id"].to_pylist()
-        self._row = {image_id: row for row, image_id in enumerate(ids)}
+        ids = self._columns["image_id"].to_numpy()
+        self._rows = np.argsort(ids, kind="stable")
+        self._ids = ids[self._rows]
 
     def __len__(self) -> int:
         """The number of images."""
-        return len(self._row)
+        return len(self._ids)
+
+    @property
+    def proposals(self) -> int:
+        """The number of proposals of all images."""
+        return sum(len(chunk.flatten()) for chunk in self._columns["scores"].chunks)
 
     def image(self, image_id: int) -> ImageProposals:
         """The proposals of one image, zero-copy.
@@ -62,9 +68,10 @@ class ProposalFile:
         Raises:
             InputError: the file has none for this image.
         """
-        if image_id not in self._row:
+        place = np.searchsorted(self._ids, image_id)
+        if place == len(self._ids) or self._ids[place] != image_id:
             raise InputError(f"{self.path}: no proposals for image {image_id}; generate them again")
-        row = self._row[image_id]
+        row = int(self._rows[place])
         boxes = self._columns["boxes"][row].values.flatten().to_numpy().reshape(-1, 4)
         return ImageProposals(image_id, boxes, self._columns["scores"][row].values.to_numpy())
 

@@ -1,13 +1,10 @@
 """Recall of both RPNs' proposals: step 1's against step 3's."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from components.dataset.index import Image
-from components.dataset.proposal_file import ImageProposals
-from components.scoring.recall import IOUS, recall_metrics, recall_table
+from components.scoring.recall import recall_metrics
 
 COUNTS = (10, 20, 50, 100, 200, 300, 500, 1000, 2000)
 """Numbers of proposals an image at which recall is measured, as far as they are made."""
@@ -25,14 +22,6 @@ class ProposalRecall:
         return {name: recall_metrics(t, self.counts) for name, t in self.tables.items()}
 
 
-def measure_recall(
-    images: Sequence[Image], proposals: Mapping[str, Iterable[ImageProposals]], most: int
-) -> ProposalRecall:
-    """Recall of each RPN's proposals, of which an image has at most `most`."""
-    counts = (*(n for n in COUNTS if n < most), most)
-    truth = [image.boxes[~image.crowd] for image in images]
-    tables = {}
-    for name, proposed in proposals.items():
-        by_id = {p.image_id: p.boxes for p in proposed}
-        tables[name] = recall_table(truth, [by_id[i.image_id] for i in images], counts, IOUS)
-    return ProposalRecall(counts, tables)
+def recall_counts(most: int) -> tuple[int, ...]:
+    """The numbers of proposals at which recall is measured if an image has at most `most`."""
+    return (*(n for n in COUNTS if n < most), most)

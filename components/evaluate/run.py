@@ -1,7 +1,7 @@
 """The stage's work: run both networks, measure, draw, write."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,16 @@ from components.dataset.index import Index, read_index
 from components.errors import InputError
 from components.evaluate import Evaluate
 from components.evaluate.curves import write_curves
+from components.evaluate.passes import Found, pass_over_split
 from components.evaluate.pictures import write_pictures
-from components.evaluate.proposal_recall import ProposalRecall, measure_recall
+from components.evaluate.proposal_recall import ProposalRecall, recall_counts
 from components.evaluate.ranking import best_median_worst, match
 from components.evaluate.report import Report, write_report
 from components.metrics import write_metrics
 from components.networks.checkpoint import check_classes, load_network, read_checkpoint
-from components.networks.inference import ImageDetections, detect_split, propose_split
+from components.networks.inference import ImageDetections
 from components.scoring.average_precision import Evaluation, score_detections
+from components.scoring.recall import RecallCounter
 from components.tracking import Run
 from models.faster_rcnn import FasterRCNN
 
@@ -31,11 +33,14 @@ def run(stage: Evaluate, run: Run) -> None:
     shared = load_part(stage.detector, "detector", index)
     unshared_rpn = load_part(stage.unshared_rpn, "rpn", index)
     unshared = load_part(stage.unshared_detector, "detector", index)
-    found = detect(stage, index, shared, None)
+    counts = recall_counts(stage.proposals.post_nms)
+    recalls = {name: RecallCounter(counts) for name in ("step1", "step3")}
+    found = detect(pass_over_split(stage, index, shared), recalls["step3"])
     shared_scores = score_detections(index, stage.split, found)
-    unshared_found = detect(stage, index, unshared, unshared_rpn)
+    unshared_found = detect(pass_over_split(stage, index, unshared, unshared_rpn), recalls["step1"])
     unshared_scores = score_detections(index, stage.split, unshared_found)
-    recall = compare_recall(stage, index, step1=unshared_rpn, step3=shared)
+    tables = {name: counter.table() for name, counter in recalls.items()}
+    recall = ProposalRecall(counts, tables)
     metrics = all_metrics(shared_scores, unshared_scores, recall)
     write_metrics(stage.metrics, rounded(metrics))
     write_curves(stage.curves, {"shared": shared_scores, "unshared": unshared_scores}, recall)
@@ -57,39 +62,13 @@ def load_part(path: Path, part: str, index: Index) -> FasterRCNN:
     return network
 
 
-def detect(
-    stage: Evaluate, index: Index, detector: FasterRCNN, rpn: FasterRCNN | None
-) -> list[ImageDetections]:
-    """Detections of the stage's split, with the proposals of the detector itself or of `rpn`."""
-    return detect_split(
-        detector,
-        stage.data,
-        index,
-        stage.split,
-        rpn=rpn,
-        proposals=stage.proposals,
-        detection=stage.detection,
-        batch_size=stage.batch_size,
-        description="detect, unshared" if rpn else "detect, shared",
-    )
-
-
-def compare_recall(stage: Evaluate, index: Index, **rpns: FasterRCNN) -> ProposalRecall:
-    """Recall of the proposals of each RPN, by its name."""
-    proposals = {
-        name: propose_split(
-            network,
-            stage.data,
-            index,
-            stage.split,
-            proposals=stage.proposals,
-            batch_size=stage.batch_size,
-            description=f"propose, {name}",
-        )
-        for name, network in rpns.items()
-    }
-    images = [index.image(row) for row in index.rows(stage.split)]
-    return measure_recall(images, proposals, stage.proposals.post_nms)
+def detect(network_pass: Iterable[Found], recall: RecallCounter) -> list[ImageDetections]:
+    """The detections of a pass in the index's order; its proposals are counted and not kept."""
+    detections = {}
+    for found in network_pass:
+        recall.add(found.image.boxes[~found.image.crowd], found.proposals.boxes)
+        detections[found.row] = found.detections
+    return [detections[row] for row in sorted(detections)]
 
 
 def all_metrics(shared: Evaluation, unshared: Evaluation, recall: ProposalRecall) -> dict[str, Any]:
@@ -121,19 +100,27 @@ def show(
 
 def write_detections(path: Path, found: Sequence[ImageDetections]) -> None:
     """Write detections as COCO results, one a line; ``category_id`` is the label 1..C."""
-    lines = [
-        json.dumps(
-            {
-                "image_id": image.image_id,
-                "category_id": int(label),
-                "bbox": [round(float(v), 3) for v in (*box[:2], *(box[2:] - box[:2]))],
-                "score": round(float(score), 6),
-            }
-        )
-        for image in found
-        for box, label, score in zip(image.boxes, image.labels, image.scores, strict=True)
-    ]
-    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:
+        file.write("[\n")
+        separator = ""
+        for line in detection_lines(found):
+            file.write(separator + line)
+            separator = ",\n"
+        file.write("\n]\n")
+
+
+def detection_lines(found: Sequence[ImageDetections]) -> Iterator[str]:
+    """Each detection as a COCO result in JSON."""
+    for image in found:
+        for box, label, score in zip(image.boxes, image.labels, image.scores, strict=True):
+            yield json.dumps(
+                {
+                    "image_id": image.image_id,
+                    "category_id": int(label),
+                    "bbox": [round(float(v), 3) for v in (*box[:2], *(box[2:] - box[:2]))],
+                    "score": round(float(score), 6),
+                }
+            )
 
 
 def rounded(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,17 @@ from typing import Any
 
 import onnx
 import torch
-from onnxscript import opset20 as op
+from onnxscript import opset20
 from torch import Tensor, nn
 
 from models.faster_rcnn import FasterRCNN
 from models.parameters import DetectionParameters, ProposalParameters
 
 OPSET = 20
+op: Any = opset20  # typed for values; here it is given the graph's symbols
+BELOW_ZERO = -0.5
+"""Scores must be above this; those of boxes that take no part are -1."""
+FALSE, TRUE = (onnx.helper.make_tensor("", onnx.TensorProto.BOOL, [1], [v]) for v in (False, True))
 OUTPUTS = {
     "boxes": ("batch", "detections", 4),
     "scores": ("batch", "detections"),
@@ -73,7 +77,10 @@ def export_graph(
 
 def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """How operators are written that the exporter does not know (or not rightly)."""
-    return {torch.ops.torchvision.roi_pool.default: max_roi_pool}
+    return {
+        torch.ops.torchvision.roi_pool.default: max_roi_pool,
+        torch.ops.fourstep.nms_mask.default: non_max_suppression,
+    }
 
 
 def max_roi_pool(features: Any, rois: Any, scale: float, height: int, width: int) -> Any:
@@ -84,6 +91,22 @@ def max_roi_pool(features: Any, rois: Any, scale: float, height: int, width: int
     """
     pooled = op.MaxRoiPool(features, rois, pooled_shape=(height, width), spatial_scale=scale)
     return pooled, op.Identity(pooled)
+
+
+def non_max_suppression(boxes: Any, scores: Any, iou_threshold: float) -> Any:
+    """``fourstep::nms_mask`` as NonMaxSuppression, which takes batches as they are.
+
+    It takes scores (B, 1, N), of one class, and gives rows of image, class and box.
+    """
+    floor = op.Constant(value_float=BELOW_ZERO)
+    limit = op.Constant(value_float=iou_threshold)
+    every = op.Constant(value_int=torch.iinfo(torch.int64).max)
+    of_one_class = op.Unsqueeze(scores, op.Constant(value_ints=[1]))
+    kept = op.NonMaxSuppression(boxes, of_one_class, every, limit, floor)
+    image_and_box = op.Gather(kept, op.Constant(value_ints=[0, 2]), axis=1)
+    nothing = op.Expand(op.Constant(value=FALSE), op.Shape(scores))
+    rows = op.Gather(op.Shape(kept), op.Constant(value_ints=[0]))
+    return op.ScatterND(nothing, image_and_box, op.Expand(op.Constant(value=TRUE), rows))
 
 
 def stripped(model: onnx.ModelProto) -> onnx.ModelProto:

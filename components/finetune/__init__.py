@@ -51,7 +51,8 @@ class Finetune:
     rpn_targets: RPNTargetParameters = field(default_factory=RPNTargetParameters)
     roi_targets: RoITargetParameters = field(default_factory=RoITargetParameters)
     feature_cache_gb: float = 50.0
-    """Room for frozen features on disk; if they need more, the convs run in every iteration."""
+    """Room for frozen features on disk, GB (10^9 bytes). What is read most often is kept first; for
+    what does not fit the convs run in each iteration. The result does not depend on it."""
     solver: SolverParameters = field(default_factory=lambda: SolverParameters(images_per_batch=1))
 
     def __post_init__(self) -> None:

@@ -1,9 +1,10 @@
 """Run finetune."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from components.contract import UNFINISHED
 from components.dataset.index import Index, read_index
@@ -12,10 +13,20 @@ from components.digest import path_digest, value_digest
 from components.errors import InputError
 from components.finetune import Finetune
 from components.networks.checkpoint import Checkpoint, check_classes, load_part, read_checkpoint
+from components.networks.device import default_device, on_device
 from components.tracking import Run
-from components.training.batches import TrainingSet
-from components.training.features import FeatureCache, cached_features, features_size
+from components.training.batches import Batch, TrainingSet, training_picks
+from components.training.feature_plan import FeaturePlan, plan_features
+from components.training.features import (
+    LEFT_FREE,
+    FeatureCache,
+    FeatureFolder,
+    cached_features,
+    feature_type,
+    stacked_features,
+)
 from components.training.loop import Losses
+from components.training.solver import in_precision
 from components.training.steps import (
     detector_losses,
     rpn_losses,
@@ -43,7 +54,8 @@ def run(stage: Finetune, run: Run) -> None:
     proposals = open_proposals(stage, index, upstream["rpn"])
     network = build_network(stage, rpn, detector)
     network.shared.requires_grad_(False)
-    features = open_features(stage, network, index, upstream)
+    with in_precision(stage.solver):
+        features = open_features(stage, network, index, upstream["detector"])
     dataset = TrainingSet(stage.data, index, network.architecture.input, proposals, features)
     part, losses = trained_part(stage, network)
     title = TITLES[stage.part]
@@ -101,24 +113,67 @@ def check_shared(network: FasterRCNN, rpn: Checkpoint) -> None:
 
 
 def open_features(
-    stage: Finetune, network: FasterRCNN, index: Index, upstream: dict[str, str]
-) -> FeatureCache | None:
-    """The frozen features, if there is room for them."""
-    need = features_size(network, index, "train", stage.solver.flip) / 1e9
-    if need > stage.feature_cache_gb:
-        print(
-            f"frozen features would take {need:.1f} GB, over finetune's feature_cache_gb "
-            f"{stage.feature_cache_gb:g}: the convs run in every iteration"
-        )
-        return None
-    print(f"frozen features take {need:.2f} GB under {stage.scratch / UNFINISHED}")
-    key = value_digest([upstream, stage.solver.flip])
-    folder = stage.scratch / UNFINISHED / "features"
-    return cached_features(folder, key, network, stage.data, index, "train", stage.solver.flip)
+    stage: Finetune, network: FasterRCNN, index: Index, detector_digest: str
+) -> FeatureCache:
+    """The frozen features that are worth keeping and have room, computed where they are missing."""
+    on_device(network).eval()
+    solver = stage.solver
+    picks = training_picks(
+        index,
+        split="train",
+        batch_size=solver.images_per_batch,
+        last=solver.iterations,
+        flip=solver.flip,
+        seed=solver.seed,
+    )
+    plan = plan_features(network, index, picks, feature_type(network))
+    made_by = [torch.__version__, default_device().type, str(plan.dtype)]
+    key = value_digest([index.digest, detector_digest, made_by, plan.codes.tolist()])
+    folder = FeatureFolder(stage.scratch / UNFINISHED / "features", key)
+    folder.open()
+    free = folder.free()
+    kept = plan.fitting(min(stage.feature_cache_gb * 1e9, free))
+    print(describe(plan, kept, folder.file), limits(plan, kept, stage.feature_cache_gb, free / 1e9))
+    return cached_features(folder, plan, kept, network, stage.data, index, solver.workers)
+
+
+def describe(plan: FeaturePlan, kept: int, file: Path) -> str:
+    """What the frozen features take, where, and for how many readings the convs run."""
+    return (
+        f"frozen features: {kept} of {len(plan.codes)} images and mirror images that are read more "
+        f"than once are kept, {plan.offsets[kept] / 1e9:.3f} GB in {file}. "
+        f"In training, the convs run for {plan.computed_share(kept):.1%} of the {plan.all_reads} "
+        "readings."
+    )
+
+
+def limits(plan: FeaturePlan, kept: int, limit_gb: float, free_gb: float) -> str:
+    """What keeps the rest of the features from being kept, or nothing."""
+    if kept == len(plan.codes):
+        return ""
+    all_gb = f"All would take {plan.size / 1e9:.3f} GB; "
+    if limit_gb <= free_gb:
+        return f"{all_gb}finetune's feature_cache_gb is {limit_gb:g}."
+    return (
+        f"{all_gb}the disk has {free_gb:.3f} GB for them, beside {LEFT_FREE / 1e9:g} GB that are "
+        "left to checkpoints."
+    )
+
+
+def on_stacked(network: FasterRCNN, losses: Losses) -> Losses:
+    """The losses of batches whose images are still alone: kept features, or pixels."""
+
+    def of_batch(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        images = stacked_features(network, batch.alone)
+        return losses(replace(batch, images=images, alone=()), generator)
+
+    return of_batch
 
 
 def trained_part(stage: Finetune, network: FasterRCNN) -> tuple[nn.Module, Losses]:
     """What learns, and its losses: the RPN in step 3, the detector in step 4."""
     if stage.part == "rpn":
-        return network.require_rpn(), rpn_losses(network, stage.rpn_targets)
-    return network.require_detector(), detector_losses(network, stage.roi_targets)
+        losses = rpn_losses(network, stage.rpn_targets)
+        return network.require_rpn(), on_stacked(network, losses)
+    losses = detector_losses(network, stage.roi_targets)
+    return network.require_detector(), on_stacked(network, losses)

@@ -13,7 +13,7 @@ from components.generate_proposals.page import ProposalsPage, write_proposals_pa
 from components.metrics import write_curve, write_metrics
 from components.networks.checkpoint import check_classes, load_network, read_checkpoint
 from components.networks.inference import propose_split
-from components.scoring.recall import COUNTS, IOUS, recall_metrics, recall_table
+from components.scoring.recall import COUNTS, IOUS, RecallCounter, recall_metrics
 from components.tracking import Run
 
 
@@ -35,15 +35,17 @@ def run(stage: GenerateProposals, run: Run) -> None:
     )
     write_proposals(stage.proposals, found, checkpoint=path_digest(stage.rpn), data=index.digest)
     written = ProposalFile(stage.proposals)
-    images = [index.image(row) for row in index.rows(stage.split)]
-    boxes = [written.image(image.image_id).boxes for image in images]
-    table = recall_table([image.boxes[~image.crowd] for image in images], boxes)
-    write_recall(stage, table, len(images))
+    counter = RecallCounter()
+    for row in index.rows(stage.split):
+        image = index.image(row)
+        counter.add(image.boxes[~image.crowd], written.image(image.image_id).boxes)
+    table = counter.table()
+    write_recall(stage, table, len(written))
     page = ProposalsPage(
         architecture=network.architecture,
         index=index,
         split=stage.split,
-        proposals=sum(len(b) for b in boxes),
+        proposals=written.proposals,
         most=stage.limits.post_nms,
         recall=table,
     )

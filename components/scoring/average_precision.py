@@ -1,9 +1,10 @@
 """Average precision of detections: COCO's, and Pascal VOC's two from the same matches.
 
-COCO's figures come from pycocotools' COCOeval, unchanged. A crowd region (COCO ``iscrowd``)
-swallows every detection that lies in it by half its own area. An object that VOC calls
-``difficult`` swallows only detections that overlap it by IoU, as in VOC's devkit. Neither
-counts as an object to be found.
+COCO's figures come from pycocotools' COCOeval, unchanged; it matches some images at a time, so
+that its dictionaries are not held for all. A crowd region (COCO ``iscrowd``) swallows every
+detection that lies in it by half its own area. An object that VOC calls ``difficult`` swallows
+only detections that overlap it by IoU, as in VOC's devkit. Neither counts as an object to be
+found.
 
 The areas behind APs, APm and APl are those of the boxes (COCO's own are of the masks). VOC's
 two figures use COCO's matching: a detection takes the best object still free, where VOC's
@@ -13,6 +14,7 @@ of objects that overlap each other.
 
 import io
 import re
+import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -29,8 +31,12 @@ from components.errors import InputError
 if TYPE_CHECKING:
     from components.networks.inference import ImageDetections
 
-SUMMARY = {"AP": 0, "AP50": 1, "AP75": 2, "APs": 3, "APm": 4, "APl": 5, "AR100": 8}
-"""Which of COCOeval's twelve summary figures are reported, and under which name."""
+BLOCK = 100
+"""Images whose boxes and detections are COCO's dictionaries at a time: about 1 kB a box."""
+
+Matches = dict[str, np.ndarray]
+"""What COCOeval found for one class and area range: dtScores (D,), dtMatches and dtIgnore
+(IoUs, D), gtIgnore (G,), the last three bool."""
 
 RECALLS = np.arange(101) / 100
 """The recalls at which COCO reads precision off the curve."""
@@ -80,14 +86,24 @@ def score_detections(
         InputError: the split has no images, or no object to find in any of them.
         ValueError: detections of an image that is not in the split.
     """
-    truth = ground_truth(index, split)
-    if all(annotation["iscrowd"] for annotation in truth["annotations"]):
+    ids = index.table["image_id"].to_numpy()
+    rows = index.rows(split)
+    by_id = {image.image_id: image for image in detections}
+    if unknown := by_id.keys() - set(ids[rows].tolist()):
+        raise ValueError(f"detections of images that are not in the split: {sorted(unknown)[:5]}")
+    rows = rows[np.argsort(ids[rows], kind="stable")]  # COCOeval's order, which decides ties
+    blocks = []
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        found = [by_id[n] for n in ids[block].tolist() if n in by_id]
+        blocks.append(match_block(index, block, found))
+    evaluation = accumulate(blocks, len(index.classes))
+    stats = summary(evaluation)
+    if "AR100" not in stats:
         raise InputError(
             f"split '{split}' has no object to score detections on; annotate at least one "
             "of its images, or name another split"
         )
-    evaluation = run_cocoeval(truth, results(detections), voc=index.layout == "voc")
-    stats = {name: float(evaluation.stats[i]) for name, i in SUMMARY.items()}
     classes = [
         score
         for position, name in enumerate(index.classes)
@@ -95,16 +111,15 @@ def score_detections(
     ]
     for name in ("AP50_all_points", "AP50_11_point"):
         stats[name] = float(np.mean([c.metrics[name] for c in classes]))
-    # COCOeval's -1 stands for "nothing to measure".
-    return Evaluation({name: value for name, value in stats.items() if value >= 0}, classes)
+    return Evaluation(stats, classes)
 
 
-def ground_truth(index: Index, split: str) -> dict[str, Any]:
-    """One split in COCO's annotation layout, in memory; annotation ids start at 1.
+def ground_truth(index: Index, rows: np.ndarray) -> dict[str, Any]:
+    """Some rows in COCO's annotation layout, in memory; annotation ids start at 1.
 
     (COCOeval takes an annotation with id 0 for unmatched.)
     """
-    images = [index.image(row) for row in index.rows(split)]
+    images = [index.image(row) for row in rows]
     annotations = [
         annotation(image.image_id, box, label, crowd=crowd)
         for image in images
@@ -150,24 +165,74 @@ class VocEvaluation(COCOeval):
         return mask.iou(boxes, [g["bbox"] for g in truth], [0] * len(truth))
 
 
-def run_cocoeval(truth: dict[str, Any], found: list[dict[str, Any]], *, voc: bool) -> COCOeval:
-    """Run COCOeval on boxes, silently, from memory.
+def match_block(
+    index: Index, rows: np.ndarray, detections: "Sequence[ImageDetections]"
+) -> list[Matches | None]:
+    """COCOeval's matches in the images of some rows, by class and then by area range.
 
-    Raises:
-        ValueError: detections of an image that `truth` does not have.
+    Those of all images are joined, which COCOeval does itself when it accumulates; None where
+    there is neither an object nor a detection.
     """
-    if unknown := {d["image_id"] for d in found} - {image["id"] for image in truth["images"]}:
-        raise ValueError(f"detections of images that are not in the split: {sorted(unknown)[:5]}")
+    truth = ground_truth(index, rows)
     with redirect_stdout(io.StringIO()):
         truth_api, found_api = COCO(), COCO()
-        truth_api.dataset, found_api.dataset = truth, truth | {"annotations": found}
+        truth_api.dataset = truth
+        found_api.dataset = truth | {"annotations": results(detections)}
         truth_api.createIndex()
         found_api.createIndex()
-        evaluation = (VocEvaluation if voc else COCOeval)(truth_api, found_api, "bbox")
+        evaluator = VocEvaluation if index.layout == "voc" else COCOeval
+        evaluation = evaluator(truth_api, found_api, "bbox")
         evaluation.evaluate()
+    by_image, images = evaluation.evalImgs, len(rows)
+    return [
+        joined([matches for matches in by_image[start : start + images] if matches is not None])
+        for start in range(0, len(by_image), images)
+    ]
+
+
+def joined(matches: list[Matches]) -> Matches | None:
+    """COCOeval's matches of several images as if they were one image's, without the ids."""
+    if not matches:
+        return None
+    return {
+        "dtScores": np.concatenate([m["dtScores"] for m in matches]),
+        "dtMatches": np.concatenate([m["dtMatches"] > 0 for m in matches], axis=1),
+        "dtIgnore": np.concatenate([m["dtIgnore"] for m in matches], axis=1).astype(bool),
+        "gtIgnore": np.concatenate([m["gtIgnore"] for m in matches]).astype(bool),
+    }
+
+
+def accumulate(blocks: list[list[Matches | None]], classes: int) -> COCOeval:
+    """COCOeval's precision and recall from the matches of all blocks, each taken for an image.
+
+    `match_block` has cut the detections to 100 an image and class; nothing is cut here.
+    """
+    evaluation = COCOeval(iouType="bbox")
+    evaluation.params.imgIds = list(range(len(blocks)))
+    evaluation.params.catIds = list(range(1, classes + 1))
+    evaluation.params.maxDets = [sys.maxsize]
+    evaluation._paramsEval = evaluation.params
+    evaluation.evalImgs = [matches for place in zip(*blocks, strict=True) for matches in place]
+    with redirect_stdout(io.StringIO()):
         evaluation.accumulate()
-        evaluation.summarize()
     return evaluation
+
+
+def summary(evaluation: COCOeval) -> dict[str, float]:
+    """The figures of COCOeval's summary, as it takes their means; without those it has none for."""
+    # (IoU, recall, class, area range), (IoU, class, area range); -1 where nothing is measured
+    precision, recall = (evaluation.eval[name][..., 0] for name in ("precision", "recall"))
+    values = {
+        "AP": precision[..., 0],
+        "AP50": precision[0, ..., 0],
+        "AP75": precision[5, ..., 0],
+        "APs": precision[..., 1],
+        "APm": precision[..., 2],
+        "APl": precision[..., 3],
+        "AR100": recall[..., 0],
+    }
+    measured = {name: value[value > -1] for name, value in values.items()}
+    return {name: float(value.mean()) for name, value in measured.items() if len(value)}
 
 
 def class_score(evaluation: COCOeval, position: int, name: str) -> ClassScore | None:
@@ -195,13 +260,13 @@ def matches(evaluation: COCOeval, position: int) -> tuple[np.ndarray, int]:
         For each detection that counts, by falling score, whether it is correct (D,) bool; and
         the number of objects to find.
     """
-    images, areas = len(evaluation.params.imgIds), len(evaluation.params.areaRng)
-    start = position * areas * images
-    found = [e for e in evaluation.evalImgs[start : start + images] if e is not None]
+    blocks, areas = len(evaluation.params.imgIds), len(evaluation.params.areaRng)
+    start = position * areas * blocks
+    found = [e for e in evaluation.evalImgs[start : start + blocks] if e is not None]
     scores = np.concatenate([e["dtScores"] for e in found] or [[]])
-    matched = np.concatenate([e["dtMatches"][0] for e in found] or [[]]) > 0
-    ignored = np.concatenate([e["dtIgnore"][0] for e in found] or [[]]).astype(bool)
-    objects = sum(int((np.asarray(e["gtIgnore"]) == 0).sum()) for e in found)
+    matched = np.concatenate([e["dtMatches"][0] for e in found] or [np.empty(0, bool)])
+    ignored = np.concatenate([e["dtIgnore"][0] for e in found] or [np.empty(0, bool)])
+    objects = sum(int((~e["gtIgnore"]).sum()) for e in found)
     order = np.argsort(-scores, kind="stable")
     return matched[order][~ignored[order]], objects
 

@@ -6,7 +6,7 @@ Average recall is the mean over the IoU thresholds (Hosang et al. 2016, "What ma
 effective detection proposals?", here with COCO's ten thresholds 0.50, 0.55, ... 0.95).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -22,36 +22,53 @@ CHUNK = 1_000_000
 """Most overlaps held at once (8 MB)."""
 
 
+class RecallCounter:
+    """Counts covered boxes, image by image: only the sums are held."""
+
+    def __init__(self, counts: Sequence[int] = COUNTS, ious: Sequence[float] = IOUS) -> None:
+        """Count for each number of proposals n and threshold t; an overlap of exactly t covers."""
+        self._counts, self._ious = tuple(counts), np.asarray(ious, np.float64)
+        self._covered = np.zeros((len(counts), len(ious)), np.int64)
+        self._total = 0
+
+    def add(self, truth: np.ndarray, proposed: np.ndarray) -> None:
+        """One image: its true boxes (K, 4), crowd left out, and proposals (P, 4), best first.
+
+        An image with fewer than n proposals counts with those it has.
+        """
+        self._total += len(truth)
+        for rows in _chunks(truth, len(proposed)):
+            best = best_overlaps(rows, proposed, self._counts)
+            self._covered += (best[:, :, None] >= self._ious).sum(axis=1)
+
+    def table(self) -> np.ndarray:
+        """Recall (len(counts), len(ious)) in [0, 1]; all NaN if there was no true box."""
+        if not self._total:
+            return np.full(self._covered.shape, np.nan)
+        return self._covered / self._total
+
+
 def recall_table(
-    ground_truth: Sequence[np.ndarray],
-    proposals: Sequence[np.ndarray],
+    ground_truth: Iterable[np.ndarray],
+    proposals: Iterable[np.ndarray],
     counts: Sequence[int] = COUNTS,
     ious: Sequence[float] = IOUS,
 ) -> np.ndarray:
-    """Recall for each number of proposals and each IoU threshold: (len(counts), len(ious)).
+    """Recall for each number of proposals and each IoU threshold; see `RecallCounter`.
 
     Args:
         ground_truth: for each image its true boxes (K, 4), crowd boxes left out.
         proposals: for each image, in the same order, its proposals (P, 4) by falling score.
-            An image with fewer than n proposals counts with those it has.
         counts: numbers of proposals n.
-        ious: thresholds t; an overlap of exactly t covers.
-
-    Returns:
-        Fractions in [0, 1]; all NaN if there is no ground-truth box in any image.
+        ious: thresholds t.
 
     Raises:
-        ValueError: the two lists are not equally long.
+        ValueError: the two are not equally long.
     """
-    covered = np.zeros((len(counts), len(ious)), np.int64)
-    total = 0
-    thresholds = np.asarray(ious, np.float64)
+    counter = RecallCounter(counts, ious)
     for truth, proposed in zip(ground_truth, proposals, strict=True):
-        total += len(truth)
-        for rows in _chunks(truth, len(proposed)):
-            best = best_overlaps(rows, proposed, counts)
-            covered += (best[:, :, None] >= thresholds).sum(axis=1)
-    return covered / total if total else np.full(covered.shape, np.nan)
+        counter.add(truth, proposed)
+    return counter.table()
 
 
 def best_overlaps(

@@ -17,7 +17,7 @@ class TrainDetector:
     a proposals file from anywhere else this is Fast R-CNN proper (docs/proposals.md).
     """
 
-    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=True)
+    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=True, several=True)
 
     data: Annotated[Path, Input("Dataset")]
     """Data set folder, in COCO or Pascal VOC layout."""

@@ -16,7 +16,7 @@ class TrainRpn:
     Faster R-CNN, 3.2, first step.
     """
 
-    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=True)
+    resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=True, several=True)
 
     data: Annotated[Path, Input("Dataset")]
     """Data set folder, in COCO or Pascal VOC layout."""

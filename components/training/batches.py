@@ -1,7 +1,8 @@
 """Training batches: endless, shuffled, flipped, one shape of image at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +15,13 @@ from components.dataset.images import pad_to, read_image, resize_image, resized_
 from components.dataset.index import Image, Index
 from components.dataset.proposal_file import ProposalFile
 from components.dataset.workers import data_loader
+from components.training.distributed import own_images
 from components.training.features import FeatureCache
 from models.boxes import flip_boxes
 from models.parameters import InputParameters
+
+PREFETCHED = 4
+"""Batches that a worker process has ready: images differ in how long they take to decode."""
 
 
 class Pick(NamedTuple):
@@ -42,9 +47,11 @@ class Example:
 class Batch:
     """B images, padded.
 
-    images (B, 3, H, W) uint8, or features (B, D, h, w) if ``frozen``; sizes (B, 2) height and
-    width within the padding; boxes (B, K, 4) and labels (B, K), padded with zeros, K >= 1;
-    proposals (B, P, 4) and valid (B, P); files: the images' names.
+    images (B, 3, H, W) uint8, or features (B, D, h, w) if ``frozen``: then ``images`` are empty
+    until they are stacked of ``alone``, which has each image's features (D, h, w), or its pixels
+    (3, H, W) where no features are kept; sizes (B, 2) height and width within the padding;
+    boxes (B, K, 4) and labels (B, K), padded with zeros, K >= 1; proposals (B, P, 4) and valid
+    (B, P); files: the names of the mini-batch's images, those of other processes' shares included.
     """
 
     files: tuple[str, ...]
@@ -55,12 +62,45 @@ class Batch:
     proposals: Tensor
     valid: Tensor
     frozen: bool
+    alone: tuple[Tensor, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on a device."""
-        names = ("images", "sizes", "boxes", "labels", "proposals", "valid")
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
-        return replace(self, **moved)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in memory that a GPU reads by itself; data loaders call this."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return replace(
+            self,
+            images=change(self.images),
+            sizes=change(self.sizes),
+            boxes=change(self.boxes),
+            labels=change(self.labels),
+            proposals=change(self.proposals),
+            valid=change(self.valid),
+            alone=tuple(map(change, self.alone)),
+        )
+
+
+class Beside(NamedTuple):
+    """What other processes' shares of a mini-batch hold: their images' names, sizes and counts.
+
+    Height and width in input pixels, boxes and proposals an image: the most of any. A share is
+    padded to the whole mini-batch's shape, so that it gives what one process would have.
+    """
+
+    files: tuple[str, ...] = ()
+    height: int = 0
+    width: int = 0
+    boxes: int = 0
+    proposals: int = 0
+
+
+ALONE = Beside()
+"""Beside a process that has the whole mini-batch."""
 
 
 class TrainingSet(Dataset[Example]):
@@ -82,19 +122,37 @@ class TrainingSet(Dataset[Example]):
         image = self.index.image(pick.row)
         height, width = resized_size(image.height, image.width, self.rule)
         kept = ~image.crowd
-        given = self.proposals.image(image.image_id).boxes if self.proposals else np.zeros((0, 4))
         return Example(
             file=image.file,
             images=self._pixels(image, pick),
             size=torch.tensor([height, width]),
             boxes=_to_input(image.boxes[kept], image, height, width, pick.flip),
             labels=torch.tensor(image.labels[kept], dtype=torch.int64),
-            proposals=_to_input(given, image, height, width, pick.flip),
+            proposals=_to_input(self._given(image), image, height, width, pick.flip),
         )
 
+    def beside(self, picks: list[Pick]) -> Beside:
+        """What these picks of other processes hold; no image is read for it."""
+        if not picks:
+            return ALONE
+        images = [self.index.image(pick.row) for pick in picks]
+        sizes = [resized_size(image.height, image.width, self.rule) for image in images]
+        return Beside(
+            files=tuple(image.file for image in images),
+            height=max(height for height, _ in sizes),
+            width=max(width for _, width in sizes),
+            boxes=max(int((~image.crowd).sum()) for image in images),
+            proposals=max(len(self._given(image)) for image in images),
+        )
+
+    def _given(self, image: Image) -> np.ndarray:
+        """The proposals (P, 4) of an image, in its own pixels."""
+        return self.proposals.image(image.image_id).boxes if self.proposals else np.zeros((0, 4))
+
     def _pixels(self, image: Image, pick: Pick) -> Tensor:
-        if self.features is not None:
-            return self.features.read(pick.row, pick.flip)
+        features = self.features.read(pick.row, pick.flip) if self.features else None
+        if features is not None:
+            return features
         pixels = resize_image(read_image(self.data / image.file), self.rule)
         return pixels.flip(2) if pick.flip else pixels
 
@@ -106,50 +164,89 @@ def _to_input(boxes: np.ndarray, image: Image, height: int, width: int, flip: bo
     return flip_boxes(scaled, width) if flip else scaled
 
 
-def collate(examples: list[Example], frozen: bool) -> Batch:
+def collate(examples: list[Example], frozen: bool, beside: Beside = ALONE) -> Batch:
     """Examples padded to one batch."""
-    most_boxes = max(1, *(len(e.boxes) for e in examples))
-    most_proposals = max(len(e.proposals) for e in examples)
+    most_boxes = max(1, beside.boxes, *(len(e.boxes) for e in examples))
+    most_proposals = max(beside.proposals, *(len(e.proposals) for e in examples))
+    images = [e.images for e in examples]
+    least = (images[0].shape[0], beside.height, beside.width) if beside.files else ()
     return Batch(
-        files=tuple(e.file for e in examples),
-        images=stack_padded([e.images for e in examples]),
+        files=(*(e.file for e in examples), *beside.files),
+        images=torch.empty(0) if frozen else stack_padded(images, least),
         sizes=torch.stack([e.size for e in examples]),
         boxes=torch.stack([pad_to(e.boxes, (most_boxes, 4)) for e in examples]),
         labels=torch.stack([pad_to(e.labels, (most_boxes,)) for e in examples]),
         proposals=torch.stack([pad_to(e.proposals, (most_proposals, 4)) for e in examples]),
         valid=torch.stack([torch.arange(most_proposals) < len(e.proposals) for e in examples]),
         frozen=frozen,
+        alone=tuple(images) if frozen else (),
     )
 
 
+class OwnBatches(Dataset[Batch]):
+    """The batches of a training by number: of each one's picks, this process's own."""
+
+    def __init__(self, dataset: TrainingSet, picks: list[list[Pick]], own: slice) -> None:
+        self.dataset, self.picks, self.own = dataset, picks, own
+
+    def __len__(self) -> int:
+        return len(self.picks)
+
+    def __getitem__(self, number: int) -> Batch:
+        """A batch; its images are the first of ``files``, then come those of other processes."""
+        picks = self.picks[number]
+        others = picks[: self.own.start] + picks[self.own.stop :]
+        examples = [self.dataset[pick] for pick in picks[self.own]]
+        return collate(examples, self.dataset.features is not None, self.dataset.beside(others))
+
+
+def shape_groups(index: Index, rows: np.ndarray) -> np.ndarray:
+    """Numbers (N,) of groups of rows whose images are of similar shape.
+
+    They end at width / height of 0.71, 1 and 1.41. At a short side of 600, a batch of a 4 : 3 and
+    a 3 : 2 image would else be padded from 800 to 900 pixels.
+    """
+    width, height = (index.table[name].to_numpy()[rows] for name in ("width", "height"))
+    return np.floor(2 * np.log2(width / height)).clip(-2, 1).astype(np.int64)
+
+
 def shuffled_picks(
-    landscape: np.ndarray, rows: np.ndarray, batch_size: int, flip: bool, seed: int
+    groups: np.ndarray, rows: np.ndarray, batch_size: int, flip: bool, seed: int
 ) -> Iterator[list[Pick]]:
     """Batches of picks without end: each epoch a new order, each image mirrored half the time.
 
-    Landscape and portrait images are not mixed, to save padding; what an epoch leaves over
-    opens the next one's batches. The order is a function of the seed alone.
+    Groups are not mixed, to save padding; what an epoch leaves over opens the next one's batches.
+    The order is a function of the seed alone.
 
     Args:
-        landscape: (N,) bool.
+        groups: (N,) the number of each row's group; see `shape_groups`.
         rows: (N,) index rows.
         batch_size: N of the paper.
         flip: whether to mirror.
         seed: of the order.
     """
-    waiting: dict[bool, list[Pick]] = {True: [], False: []}
+    waiting: dict[int, list[Pick]] = {int(group): [] for group in np.unique(groups)}
     epoch = 0
     while True:
         random = np.random.Generator(np.random.PCG64([seed, epoch]))
         order = random.permutation(len(rows))
         mirrored = random.random(len(rows)) < (0.5 if flip else 0.0)
         for n in order.tolist():
-            group = waiting[bool(landscape[n])]
+            group = waiting[int(groups[n])]
             group.append(Pick(int(rows[n]), bool(mirrored[n])))
             if len(group) == batch_size:
                 yield group.copy()
                 group.clear()
         epoch += 1
+
+
+def training_picks(
+    index: Index, *, split: str, batch_size: int, last: int, flip: bool, seed: int
+) -> list[list[Pick]]:
+    """The picks of a training's first ``last`` batches; see `shuffled_picks`."""
+    rows = index.rows(split)
+    picks = shuffled_picks(shape_groups(index, rows), rows, batch_size, flip, seed)
+    return list(islice(picks, last))
 
 
 def training_batches(
@@ -163,29 +260,19 @@ def training_batches(
     seed: int,
     workers: int,
 ) -> Iterator[Batch]:
-    """The batches number ``first`` to ``last`` (exclusive) of a training; see `shuffled_picks`."""
-    rows = dataset.index.rows(split)
-    images = [dataset.index.image(row) for row in rows]
-    landscape = np.array([image.width >= image.height for image in images])
-    picks = shuffled_picks(landscape, rows, batch_size, flip, seed)
-    chosen = [next(picks) for _ in range(last)][first:]
-    frozen = dataset.features is not None
-    return iter(
-        data_loader(
-            dataset,
-            batch_sampler=chosen,
-            num_workers=workers,
-            collate_fn=_Collate(frozen),
-            pin_memory=torch.cuda.is_available(),
-        )
+    """The batches number ``first`` to ``last`` (exclusive) of a training; see `shuffled_picks`.
+
+    Raises:
+        InputError: the processes that train together cannot share ``batch_size`` images.
+    """
+    picks = training_picks(
+        dataset.index, split=split, batch_size=batch_size, last=last, flip=flip, seed=seed
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Collate:
-    """`collate` with its argument, in a form that worker processes can receive."""
-
-    frozen: bool
-
-    def __call__(self, examples: list[Example]) -> Batch:
-        return collate(examples, self.frozen)
+    loader = data_loader(
+        OwnBatches(dataset, picks[first:], own_images(batch_size)),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=PREFETCHED if workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return iter(loader)

@@ -1,13 +1,17 @@
 """Frozen features: computed once per image and mirror image, then read back.
 
 Steps 3 and 4 train on shared convs that no longer change, so running them again for each epoch
-would give the same values. They are kept in full precision, so the losses are those of a run
-without the cache; the file lies in the stage's scratch folder and may be deleted at any time.
+would give the same values. They are kept in the type in which the convs give them, so nothing is
+rounded, and every image goes through the convs alone, kept or not: the losses do not depend on
+what is kept. The file lies in the stage's scratch folder and may be deleted at any time.
 """
 
 import json
-import math
+import os
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,100 +19,205 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from components.dataset.images import read_image, resize_image, resized_size
+from components.dataset.images import read_image, resize_image
 from components.dataset.index import Index
 from components.dataset.workers import data_loader
+from components.errors import InputError
 from components.networks.device import default_device
 from components.progress import progress
+from components.training.feature_plan import FeaturePlan
 from models.faster_rcnn import FasterRCNN
+from models.parameters import InputParameters
+
+LEFT_FREE = 2 * 10**9
+"""Bytes of the disk that are left to checkpoints (VGG16: 1.1 GB with its optimizer's state)."""
+SYNCED_EVERY = 100
+"""Images after which what was computed is safe from a crash."""
 
 
 class FeatureCache:
-    """Feature maps (D, h, w) by index row and mirror, in one memory-mapped file."""
+    """The first ``kept`` feature maps of a plan, read from the cache's file."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open a finished cache."""
-        self._shapes = json.loads((folder / "shapes.json").read_text())["shapes"]
-        self._file = folder / "features.bin"
-        self._values: np.memmap | None = None
+    def __init__(self, file: Path, plan: FeaturePlan, kept: int) -> None:
+        """Open a finished cache; from here on the file may be deleted."""
+        self._path, self._plan, self._kept = file, plan, kept
+        self._file = file.open("rb", buffering=0) if kept else None
+        codes = plan.codes[:kept]
+        self._numbers = np.full(codes.max(initial=-1) + 1, -1)
+        self._numbers[codes] = np.arange(kept)
 
-    def read(self, row: int, flip: bool) -> Tensor:
-        """The features (D, h, w) of an image."""
-        if self._values is None:
-            self._values = np.memmap(self._file, dtype=np.float32, mode="c")
-        offset, *shape = self._shapes[_name(row, flip)]
-        values = self._values[offset : offset + int(np.prod(shape))]
-        return torch.from_numpy(values.reshape(shape))
+    def __reduce__(self) -> tuple[type["FeatureCache"], tuple[Path, FeaturePlan, int]]:
+        """Worker processes that are not forked open the file themselves."""
+        return FeatureCache, (self._path, self._plan, self._kept)
+
+    def read(self, row: int, flip: bool) -> Tensor | None:
+        """The features (D, h, w) of an image, channels last, or None if they are not kept.
+
+        Raises:
+            InputError: the file has become shorter.
+        """
+        code = 2 * row + flip
+        number = self._numbers[code] if code < len(self._numbers) else -1
+        if number < 0 or self._file is None:
+            return None
+        plan = self._plan
+        values = torch.empty(*plan.shapes[number].tolist(), plan.channels, dtype=plan.dtype)
+        place = values.view(torch.uint8).numpy()
+        if os.preadv(self._file.fileno(), [place.data], int(plan.offsets[number])) < place.nbytes:
+            raise InputError(f"{self._path}: was cut short while in use; run the stage again")
+        return values.permute(2, 0, 1)
 
 
-def _name(row: int, flip: bool) -> str:
-    """The key of an image's or mirror image's features."""
-    return f"{row}{'m' if flip else ''}"
+@dataclass(frozen=True, slots=True)
+class FeatureFolder:
+    """Where the features of one training lie: ``features.bin``, and in ``state.json`` how many.
+
+    key: digest of all that decides the features and their order; what an interrupted run left
+    under another key is removed, what it left under this one is taken over.
+    """
+
+    path: Path
+    key: str
+
+    @property
+    def file(self) -> Path:
+        """The feature maps, (h, w, D) each, one after the other in the plan's order."""
+        return self.path / "features.bin"
+
+    @property
+    def _state(self) -> Path:
+        return self.path / "state.json"
+
+    def open(self) -> int:
+        """Make the folder; how many feature maps are in it under this key."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            state = json.loads(self._state.read_text())
+            if state["key"] == self.key and self.file.stat().st_size >= state["bytes"]:
+                return int(state["done"])
+        except (FileNotFoundError, ValueError, KeyError):
+            pass
+        self._state.unlink(missing_ok=True)
+        self.file.unlink(missing_ok=True)
+        return 0
+
+    def free(self) -> int:
+        """Bytes that the features may take of the disk, with those that they take already."""
+        own = self.file.stat().st_size if self.file.exists() else 0
+        return max(0, shutil.disk_usage(self.path).free + own - LEFT_FREE)
+
+    def note(self, done: int, size: int) -> None:
+        """Note that the first ``done`` feature maps, ``size`` bytes, are on the disk."""
+        aside = self._state.with_suffix(".partial")
+        aside.write_text(json.dumps({"key": self.key, "done": done, "bytes": size}))
+        aside.replace(self._state)
 
 
-class _Images(Dataset[tuple[str, Tensor]]):
-    """Images by row, each also mirrored if asked for."""
+class _Images(Dataset[Tensor]):
+    """The input pixels of images and mirror images, given by a plan's codes."""
 
-    def __init__(
-        self, data: Path, index: Index, network: FasterRCNN, rows: list[int], flip: bool
-    ) -> None:
-        self.data, self.index, self.rule = data, index, network.architecture.input
-        self.picks = [
-            (row, mirror) for row in rows for mirror in ((False, True) if flip else (False,))
-        ]
+    def __init__(self, data: Path, index: Index, rule: InputParameters, codes: np.ndarray) -> None:
+        self.data, self.index, self.rule, self.codes = data, index, rule, codes
 
     def __len__(self) -> int:
-        return len(self.picks)
+        return len(self.codes)
 
-    def __getitem__(self, number: int) -> tuple[str, Tensor]:
-        row, mirror = self.picks[number]
+    def __getitem__(self, number: int) -> Tensor:
+        row, flip = divmod(int(self.codes[number]), 2)
         pixels = resize_image(read_image(self.data / self.index.image(row).file), self.rule)
-        return _name(row, mirror), pixels.flip(2) if mirror else pixels
-
-
-def features_size(network: FasterRCNN, index: Index, split: str, flip: bool) -> int:
-    """Bytes that the frozen features of a split take on disk."""
-    rule, cells = network.architecture.input, 0
-    for row in index.rows(split):
-        image = index.image(row)
-        height, width = resized_size(image.height, image.width, rule)
-        cells += math.ceil(height / network.stride) * math.ceil(width / network.stride)
-    return cells * network.channels * np.dtype(np.float32).itemsize * (2 if flip else 1)
+        return pixels.flip(2) if flip else pixels
 
 
 def cached_features(
-    folder: Path, key: str, network: FasterRCNN, data: Path, index: Index, split: str, flip: bool
+    folder: FeatureFolder,
+    plan: FeaturePlan,
+    kept: int,
+    network: FasterRCNN,
+    data: Path,
+    index: Index,
+    workers: int,
 ) -> FeatureCache:
-    """The features of a split, computed unless the folder holds them under the same key.
+    """The first ``kept`` features of a plan, computed unless the folder holds them.
 
     Args:
         folder: where to keep them.
-        key: digest of all that decides them: convs, data, resize rule.
-        network: with the frozen convs, in eval mode.
+        plan: which, and in which order.
+        kept: how many.
+        network: with the frozen convs, on the default device and in eval mode.
         data: the data set's folder.
         index: its index.
-        split: whose images.
-        flip: whether mirror images are wanted too.
+        workers: processes that decode images.
+
+    Raises:
+        InputError: the disk is full.
     """
-    shapes_file = folder / "shapes.json"
-    if shapes_file.exists() and json.loads(shapes_file.read_text())["key"] == key:
-        return FeatureCache(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    shapes_file.unlink(missing_ok=True)
-    images = _Images(data, index, network, index.rows(split).tolist(), flip)
-    shapes, offset = {}, 0
-    with (folder / "features.bin").open("wb") as file:
-        for name, features in _compute(network, images):
-            shapes[name] = [offset, *features.shape]
-            offset += features.size
-            features.tofile(file)
-    shapes_file.write_text(json.dumps({"key": key, "shapes": shapes}))
-    return FeatureCache(folder)
+    done = min(folder.open(), kept)
+    images = _Images(data, index, network.architecture.input, plan.codes[done:kept])
+    with folder.file.open("r+b" if done else "wb") as file:
+        file.truncate(int(plan.offsets[done]))
+        file.seek(0, os.SEEK_END)
+        folder.note(done, int(plan.offsets[done]))
+        for number, values in enumerate(_compute(network, images, workers), start=done + 1):
+            with _enough_room(folder.file, int(plan.offsets[kept])):
+                file.write(values.view(torch.uint8).numpy().data)
+                if number % SYNCED_EVERY == 0 or number == kept:
+                    file.flush()
+                    os.fsync(file.fileno())
+                    folder.note(number, int(plan.offsets[number]))
+    return FeatureCache(folder.file, plan, kept)
 
 
-def _compute(network: FasterRCNN, images: _Images) -> Iterator[tuple[str, np.ndarray]]:
+@contextmanager
+def _enough_room(file: Path, need: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be written ({error.strerror}); the frozen features take {need} bytes "
+            "here: free as many, or lower finetune's feature_cache_gb"
+        ) from None
+
+
+def _compute(network: FasterRCNN, images: _Images, workers: int) -> Iterator[Tensor]:
+    """The features (h, w, D) of the images."""
+    if not len(images):
+        return
     device = default_device()
-    loader = data_loader(images, batch_size=None, num_workers=1)
-    with torch.inference_mode():
-        for name, pixels in progress(loader, len(images), "shared features, once"):
-            yield name, network.features(pixels[None].to(device))[0].float().cpu().numpy()
+    loader = data_loader(images, batch_size=None, num_workers=workers)
+    for pixels in progress(loader, len(images), "shared features, once"):
+        yield frozen_features(network, pixels.to(device)).permute(1, 2, 0).contiguous().cpu()
+
+
+def frozen_features(network: FasterRCNN, pixels: Tensor) -> Tensor:
+    """The features (D, h, w) of one image (3, H, W).
+
+    It goes through the convs alone, here and in every iteration: in a batch of another size or
+    padding the same image gets other values.
+    """
+    with torch.no_grad():
+        return network.features(pixels[None])[0]
+
+
+def feature_type(network: FasterRCNN) -> torch.dtype:
+    """The type in which the convs give features: float32, or bfloat16 under autocast."""
+    return frozen_features(network, torch.zeros(3, 64, 64, device=default_device())).dtype
+
+
+def stacked_features(network: FasterRCNN, images: tuple[Tensor, ...]) -> Tensor:
+    """Features (B, D, h, w), channels last, of images: kept features or pixels to be computed.
+
+    Each image is padded with zeros after its convs, so that its features do not depend on those
+    which share its batch.
+
+    Args:
+        network: with the frozen convs.
+        images: of each image its features (D, h, w), or its pixels (3, H, W) uint8.
+    """
+    each = [frozen_features(network, i) if i.dtype == torch.uint8 else i for i in images]
+    height, width = (max(features.shape[side] for features in each) for side in (1, 2))
+    shape = (len(each), network.channels, height, width)
+    stacked = torch.zeros(shape, dtype=each[0].dtype, device=each[0].device)
+    stacked = stacked.to(memory_format=torch.channels_last)
+    for place, features in zip(stacked, each, strict=True):
+        place[:, : features.shape[1], : features.shape[2]] = features
+    return stacked

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from components.errors import InputError
 from components.networks.device import default_device, on_device
+from components.processes import this_process
 from components.progress import progress
 from components.tracking import Run
 from components.training.batches import Batch
+from components.training.distributed import mean_over_processes, synchronised
 from components.training.parameters import SolverParameters
 from components.training.resume import Curve, ResumePoint
-from components.training.solver import build_optimizer, lr_at, set_lr
+from components.training.solver import build_optimizer, in_precision, lr_at, set_lr
 
 Losses = Callable[[Batch, torch.Generator], dict[str, Tensor]]
 Batches = Callable[[int, int], Iterator[Batch]]
@@ -56,13 +58,15 @@ def train(
         part.train()
     optimizer = build_optimizer(trained, solver)
     done, curve = resume.load(network, optimizer)
+    losses = synchronised(trained, losses)
     recent = RecentLosses()
     bar = progress(batches(done, solver.iterations), solver.iterations, description, done)
-    if done:
+    if done and this_process().first:
         bar.write(f"{description}: going on from iteration {done}", file=sys.stderr)
     for iteration, batch in enumerate(bar, start=done):
         set_lr(optimizer, lr_at(solver, iteration))
-        terms = losses(batch.to(device), step_generator(solver.seed, iteration, device))
+        with in_precision(solver):
+            terms = losses(batch.to(device), step_generator(solver.seed, iteration, device))
         optimizer.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
@@ -74,7 +78,8 @@ def train(
             curve.append({"iteration": iteration + 1, "lr": lr_at(solver, iteration), **means})
             run.metrics(means | {"lr": curve[-1]["lr"]}, step=iteration + 1)
             bar.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in means.items()))
-            if (iteration + 1) % solver.checkpoint_every < solver.log_every or finished:
+            due = (iteration + 1) % solver.checkpoint_every < solver.log_every or finished
+            if due and this_process().first:
                 resume.save(network, optimizer, iteration + 1, curve)
     return curve
 
@@ -82,9 +87,10 @@ def train(
 def step_generator(seed: int, iteration: int, device: torch.device) -> torch.Generator:
     """The randomness of one iteration: a function of the seed and its number alone.
 
-    Dropout can only draw from the global generator, so that one is seeded too.
+    Dropout can only draw from the global generator, so that one is seeded too, for each process
+    in another way.
     """
-    torch.manual_seed((seed << 32) + iteration)
+    torch.manual_seed((seed << 32) + (this_process().number << 26) + iteration)
     return torch.Generator(device).manual_seed((seed << 32) + iteration)
 
 
@@ -108,7 +114,7 @@ class RecentLosses:
         Raises:
             InputError: a value is not finite.
         """
-        values = torch.stack(self.values).tolist()
+        values = mean_over_processes(torch.stack(self.values)).tolist()
         for (iteration, files), terms in zip(self.batches, values, strict=True):
             if not all(math.isfinite(term) for term in terms):
                 raise _not_finite(iteration, files, dict(zip(self.names, terms, strict=True)))

@@ -20,6 +20,9 @@ class SolverParameters:
     """Iterations after which the learning rate is divided by 10 (VOC07: 60000 and 30000)."""
     warmup_iterations: int = 0
     """Iterations over which the learning rate grows linearly from 0 (the papers: none)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of convs and linear layers in training; weights, boxes and losses are float32 always.
+    bfloat16 pays on a GPU, and on a CPU with AVX512-BF16 or AMX."""
     momentum: float = 0.9
     """Of SGD."""
     weight_decay: float = 0.0005

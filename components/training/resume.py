@@ -9,11 +9,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from components.training.distributed import from_the_first
 
 Curve = list[dict[str, float]]
 
@@ -42,18 +45,14 @@ class ResumePoint:
         aside.replace(self.path)
 
     def load(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, Curve]:
-        """Restore the state; the iterations done and the curve, or (0, []) if there is none."""
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                header = json.loads(file.metadata()["resume"])
-                if header["key"] != self.key:
-                    return 0, []
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (FileNotFoundError, SafetensorError, KeyError, TypeError):
-            return 0, []
+        """Restore the state; the iterations done and the curve, or (0, []) if there is none.
+
+        Of several processes, the first one reads it for all.
+        """
+        header, tensors = from_the_first(self._read)
         prefix = "network."
         weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        if _shapes(weights) != _shapes(network.state_dict()):  # made by other code
+        if _shapes(weights) != _shapes(network.state_dict()):  # none, or made by other code
             return 0, []
         network.load_state_dict(weights)
         state = optimizer.state_dict()
@@ -61,6 +60,16 @@ class ResumePoint:
         optimizer.load_state_dict(state)
         _lay_out_as_parameters(optimizer)
         return header["iteration"], header["curve"]
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                header = json.loads(file.metadata()["resume"])
+                if header["key"] != self.key:
+                    return {}, {}
+                return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (FileNotFoundError, SafetensorError, KeyError, TypeError):
+            return {}, {}
 
     def remove(self) -> None:
         """Forget the state."""

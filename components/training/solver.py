@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from components.networks.device import default_device
 from components.training.parameters import SolverParameters
 
 BIAS_LR_FACTOR = 2.0
@@ -23,6 +24,19 @@ def build_optimizer(modules: list[nn.Module], solver: SolverParameters) -> torch
     if solver.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=solver.lr, momentum=solver.momentum, fused=True)
     return torch.optim.AdamW(groups, lr=solver.lr, fused=True)
+
+
+def in_precision(solver: SolverParameters) -> torch.autocast:
+    """The context in which convs and linear layers compute in the solver's precision.
+
+    Within a step each rounded weight is used once, so it is not kept for the next use.
+    """
+    return torch.autocast(
+        default_device().type,
+        torch.bfloat16,
+        enabled=solver.precision == "bfloat16",
+        cache_enabled=False,
+    )
 
 
 def lr_at(solver: SolverParameters, iteration: int) -> float:

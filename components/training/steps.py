@@ -11,8 +11,10 @@ from components.dataset.index import Index
 from components.digest import value_digest
 from components.metrics import write_curve, write_metrics
 from components.networks.checkpoint import save_checkpoint
+from components.processes import this_process
 from components.tracking import Run
 from components.training.batches import Batch, TrainingSet, training_batches
+from components.training.distributed import this_share, together
 from components.training.loop import Losses, train
 from components.training.page import TrainingPage, write_training_page
 from components.training.resume import Curve, ResumePoint
@@ -34,23 +36,23 @@ def shared_features(network: FasterRCNN, batch: Batch) -> Tensor:
 
 def rpn_losses(network: FasterRCNN, targets: RPNTargetParameters) -> Losses:
     """The RPN's losses of a batch, for steps 1 and 3."""
-    rpn = network.require_rpn()
+    rpn, share = network.require_rpn(), this_share()
 
     def losses(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         features = shared_features(network, batch)
-        return rpn.losses(features, batch.sizes, batch.boxes, targets, generator)
+        return rpn.losses(features, batch.sizes, batch.boxes, targets, generator, share)
 
     return losses
 
 
 def detector_losses(network: FasterRCNN, targets: RoITargetParameters) -> Losses:
     """The detector's losses of a batch, for steps 2 and 4."""
-    detector = network.require_detector()
+    detector, share = network.require_detector(), this_share()
 
     def losses(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         features = shared_features(network, batch)
-        truth = (batch.boxes, batch.labels)
-        return detector.losses(features, batch.proposals, batch.valid, *truth, targets, generator)
+        rois, truth = (batch.proposals, batch.valid), (batch.boxes, batch.labels)
+        return detector.losses(features, *rois, *truth, targets, generator, share)
 
     return losses
 
@@ -68,25 +70,26 @@ def train_stage(
     """Run the training loop for a stage, resumable from its scratch folder."""
     solver = stage.solver
     key = value_digest([parameters(stage), upstream])
-    return train(
-        network,
-        trained,
-        losses,
-        lambda first, last: training_batches(
-            dataset,
-            split="train",
-            batch_size=solver.images_per_batch,
-            first=first,
-            last=last,
-            flip=solver.flip,
-            seed=solver.seed,
-            workers=solver.workers,
-        ),
-        solver,
-        ResumePoint(stage.scratch / UNFINISHED / "resume.safetensors", key),
-        run,
-        title,
-    )
+    with together():
+        return train(
+            network,
+            trained,
+            losses,
+            lambda first, last: training_batches(
+                dataset,
+                split="train",
+                batch_size=solver.images_per_batch,
+                first=first,
+                last=last,
+                flip=solver.flip,
+                seed=solver.seed,
+                workers=solver.workers,
+            ),
+            solver,
+            ResumePoint(stage.scratch / UNFINISHED / "resume.safetensors", key),
+            run,
+            title,
+        )
 
 
 def write_training(
@@ -99,7 +102,9 @@ def write_training(
     index: Index,
     statistics: dict[str, float] | None = None,
 ) -> None:
-    """Write a training stage's checkpoint, loss curve, metrics and page."""
+    """Write a training stage's checkpoint, loss curve, metrics and page: the first process does."""
+    if not this_process().first:
+        return
     save_checkpoint(
         checkpoint, network.state_dict(), network.architecture, parameters(stage), upstream
     )

@@ -2,6 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,11 +12,24 @@ import numpy as np
 import pandas as pd
 
 from components.errors import InputError
+from components.validate_data.json_lists import JsonText, json_lists, open_json
 from components.validate_data.layout import Layout, check_inside
 from components.validate_data.tables import CORNERS, Tables, joined
 
 IMAGE_FOLDERS = ("{name}", "images/{name}", "images", "JPEGImages", "")
 """Where the images of a split are looked for, below the data folder; then beside the JSON."""
+RECORDS = 20_000
+"""Annotations held as Python objects at a time."""
+Records = Iterator[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is kept of an annotation file: (id, name) of categories, images, boxes."""
+
+    categories: list[tuple[str, str]]
+    images: pd.DataFrame
+    boxes: pd.DataFrame
 
 
 def read_coco(folder: Path, layout: Layout, names: dict[str, str]) -> Tables:
@@ -24,17 +40,16 @@ def read_coco(folder: Path, layout: Layout, names: dict[str, str]) -> Tables:
     Raises:
         InputError: a file that is not COCO's, or categories on which the splits disagree.
     """
-    contents = {split: load(file) for split, file in layout.files.items()}
+    contents = {split: load(folder, file, names[split]) for split, file in layout.files.items()}
     categories = merged_categories(layout, contents)
-    images, boxes = [], []
     for split, content in contents.items():
-        file = layout.files[split]
-        images.append(image_table(folder, file, names[split], content["images"]))
-        boxes.append(box_table(content["annotations"], categories))
-        images[-1].insert(0, "split", split)
-        boxes[-1].insert(0, "split", split)
-    table = joined(boxes)
-    return Tables(joined(images), table, class_names(categories, set(table["category"])))
+        content.images.insert(0, "split", split)
+        content.boxes.insert(0, "split", split)
+    images = joined([content.images for content in contents.values()])
+    table = joined([content.boxes for content in contents.values()])
+    keys = table["category"]
+    table["name"] = pd.Series([categories.get(key) for key in keys], dtype=object)
+    return Tables(images, table, class_names(categories, set(keys)))
 
 
 def class_names(categories: dict[str, str], used: set[str]) -> list[str]:
@@ -58,25 +73,44 @@ def class_names(categories: dict[str, str], used: set[str]) -> list[str]:
     return list(ids)
 
 
-def load(file: Path) -> dict[str, Any]:
-    """One annotation file.
+def load(folder: Path, file: Path, name: str) -> Content:
+    """One annotation file, read record by record.
 
     Raises:
         InputError: not JSON, NaN or Infinity in it, or a list that is missing.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        content = json.loads(text, parse_constant=lambda name: refuse_constant(file, text, name))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{file}: not a JSON file in UTF-8: {error}") from None
+    readers: dict[str, Callable[[Records], Any]] = {
+        "categories": lambda records: category_list(file, records),
+        "images": lambda records: image_table(folder, file, name, records),
+        "annotations": box_table,
+    }
+    found = {}
+    with open_json(file) as opened:
+        text = JsonText(opened, lambda constant, near: refuse_constant(file, near, constant))
+        try:
+            for key, elements in json_lists(text, tuple(readers)):
+                found[key] = readers[key](objects(file, key, elements))
+        except json.JSONDecodeError as error:
+            place = f"{error.msg} at character {text.before + error.pos}"
+            raise InputError(f"{file}: not a JSON file in UTF-8: {place}") from None
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise InputError(f"{file}: not a JSON file in UTF-8: {error}") from None
     for key in ("images", "annotations", "categories"):
-        records = content.get(key) if isinstance(content, dict) else None
-        if not isinstance(records, list):
+        if key not in found:
             raise InputError(f"{file}: no list '{key}'; a COCO file has it at its top level")
-        for number, record in enumerate(records):
-            if not isinstance(record, dict):
-                raise InputError(f"{file}: {key}[{number}] is {record!r:.60}, not an object")
-    return dict(content)
+    return Content(found["categories"], found["images"], found["annotations"])
+
+
+def objects(file: Path, key: str, elements: Iterator[Any]) -> Records:
+    """The elements of a list, which must be objects.
+
+    Raises:
+        InputError: one is not.
+    """
+    for number, record in enumerate(elements):
+        if not isinstance(record, dict):
+            raise InputError(f"{file}: {key}[{number}] is {record!r:.60}, not an object")
+        yield record
 
 
 def refuse_constant(file: Path, text: str, name: str) -> NoReturn:
@@ -89,17 +123,17 @@ def refuse_constant(file: Path, text: str, name: str) -> NoReturn:
     )
 
 
-def required(file: Path, kind: str, records: list[dict[str, Any]], key: str) -> list[Any]:
-    """One value of all records.
+def required(file: Path, kind: str, records: Records, *keys: str) -> Records:
+    """The records, each with a value for all keys.
 
     Raises:
-        InputError: a record without it, by its number.
+        InputError: a record without one, by its number.
     """
-    values = [record.get(key) for record in records]
-    if None in values:
-        number = values.index(None)
-        raise InputError(f"{file}: {kind}[{number}] has no '{key}': {records[number]!r:.200}")
-    return values
+    for number, record in enumerate(records):
+        for key in keys:
+            if record.get(key) is None:
+                raise InputError(f"{file}: {kind}[{number}] has no '{key}': {record!r:.200}")
+        yield record
 
 
 def id_text(value: Any) -> str:
@@ -108,41 +142,54 @@ def id_text(value: Any) -> str:
     return str(int(value)) if whole else str(value)
 
 
-def merged_categories(layout: Layout, contents: dict[str, dict[str, Any]]) -> dict[str, str]:
+def category_list(file: Path, records: Records) -> list[tuple[str, str]]:
+    """Id and name of the categories of one file.
+
+    Raises:
+        InputError: an empty name, or none.
+    """
+    found = [
+        (id_text(record["id"]), str(record["name"]))
+        for record in required(file, "categories", records, "id", "name")
+    ]
+    for key, name in found:
+        if not name.strip():
+            raise InputError(f"{file}: category {key} has an empty name; give it one")
+    return found
+
+
+def merged_categories(layout: Layout, contents: dict[str, Content]) -> dict[str, str]:
     """Category names by id over all splits.
 
     Raises:
-        InputError: two names for one id, or an empty name.
+        InputError: two names for one id.
     """
     merged: dict[str, str] = {}
     for split, content in contents.items():
-        file = layout.files[split]
-        ids = required(file, "categories", content["categories"], "id")
-        names = required(file, "categories", content["categories"], "name")
-        for key, name in zip(map(id_text, ids), map(str, names), strict=True):
-            if not name.strip():
-                raise InputError(f"{file}: category {key} has an empty name; give it one")
+        for key, name in content.categories:
             if merged.setdefault(key, name) != name:
                 raise InputError(
-                    f"{file}: category {key} is '{name}' here and '{merged[key]}' before. "
-                    "One id must have one name in all splits."
+                    f"{layout.files[split]}: category {key} is '{name}' here and '{merged[key]}' "
+                    "before. One id must have one name in all splits."
                 )
     return merged
 
 
-def image_table(folder: Path, file: Path, name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
+def image_table(folder: Path, file: Path, name: str, records: Records) -> pd.DataFrame:
     """The images of one split; files that are nowhere keep their name, for the check to find."""
     places = [folder / place.format(name=name) for place in IMAGE_FOLDERS] + [file.parent]
     places = [place for place in places if place.is_dir()]
-    names = [check_inside(file, str(n)) for n in required(file, "images", records, "file_name")]
-    return pd.DataFrame(
-        {
-            "image": [id_text(value) for value in required(file, "images", records, "id")],
-            "file": [locate(folder, places, name) for name in names],
-            "width": numbers([record.get("width") for record in records]),
-            "height": numbers([record.get("height") for record in records]),
-        }
-    )
+    rows = [
+        (
+            id_text(record["id"]),
+            locate(folder, places, check_inside(file, str(record["file_name"]))),
+            record.get("width"),
+            record.get("height"),
+        )
+        for record in required(file, "images", records, "file_name", "id")
+    ]
+    table = pd.DataFrame(rows, columns=["image", "file", "width", "height"])
+    return table.assign(width=numbers(table["width"]), height=numbers(table["height"]))
 
 
 def locate(folder: Path, places: list[Path], name: str) -> str:
@@ -151,16 +198,23 @@ def locate(folder: Path, places: list[Path], name: str) -> str:
     return found.relative_to(folder).as_posix()
 
 
-def box_table(records: list[dict[str, Any]], categories: dict[str, str]) -> pd.DataFrame:
+def box_table(records: Records) -> pd.DataFrame:
     """The boxes of one split: COCO's [x, y, width, height] as corners."""
-    keys = [id_text(record.get("category_id")) for record in records]
-    ids = [record.get("id", f"number {n}") for n, record in enumerate(records, start=1)]
+    parts, number = [], 1
+    while part := list(islice(records, RECORDS)):
+        parts.append(box_part(part, number))
+        number += len(part)
+    return joined(parts or [box_part([], 1)])
+
+
+def box_part(records: list[dict[str, Any]], first: int) -> pd.DataFrame:
+    """The boxes of some records; a box without an id is named by its number from ``first`` on."""
+    ids = [record.get("id", f"number {n}") for n, record in enumerate(records, start=first)]
     table = pd.DataFrame(
         {
             "image": [id_text(record.get("image_id")) for record in records],
             "box": [id_text(value) for value in ids],
-            "category": keys,
-            "name": pd.Series([categories.get(key) for key in keys], dtype=object),
+            "category": [id_text(record.get("category_id")) for record in records],
             "crowd": numbers([record.get("iscrowd", 0) for record in records]),
         }
     )
@@ -190,7 +244,7 @@ def four_numbers(box: Any) -> np.ndarray:
     return array if array.shape == (4,) else np.full(4, np.nan)
 
 
-def numbers(values: list[Any]) -> np.ndarray:
+def numbers(values: Sequence[Any] | pd.Series) -> np.ndarray:
     """Values as float64, NaN for what is no number."""
     series = pd.Series(values, dtype=object)
     return pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64)

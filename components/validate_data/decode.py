@@ -4,13 +4,13 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
+
+from components.dataset.threaded import threaded
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 """What torchvision.io.decode_image reads in training."""
@@ -28,9 +28,7 @@ def decode_all(folder: Path, files: Iterable[str]) -> pd.DataFrame:
     """
     paths = [folder / file for file in files]
     Image.init()  # its plug-ins load on first use, which two threads may not do at once
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        rows = tqdm(pool.map(decode, paths), total=len(paths), desc="images", unit="image")
-        table = pd.DataFrame(list(rows))
+    table = pd.DataFrame(threaded(decode, paths, "images", min(8, os.cpu_count() or 1)))
     return table.astype({"error": object, "sha256": object, "format": object})
 
 

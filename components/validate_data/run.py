@@ -1,6 +1,7 @@
 """Run the stage: read, decode, check, tell, and write the index."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from components.validate_data.decode import decode_all
 from components.validate_data.layout import Layout, detect
 from components.validate_data.report import write_report
 from components.validate_data.summary import as_result, failure_message, metrics, summary_lines
-from components.validate_data.tables import CORNERS, Tables, records
+from components.validate_data.tables import CORNERS, Tables
 from components.validate_data.validation import Validation, validate
 from components.validate_data.voc import read_voc
 
@@ -77,32 +78,34 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def index_rows(validation: Validation) -> list[dict[str, Any]]:
+def index_rows(validation: Validation) -> Iterator[dict[str, Any]]:
     """The rows of the index: images with their good boxes, clipped to the image."""
     images, kept = validation.images, validation.kept.sort_values(["image_row", "row"])
     label_of = {name: label for label, name in enumerate(validation.classes, start=1)}
     size = kept[["picture_width", "picture_height"]].to_numpy()
-    corners = np.clip(kept[CORNERS].to_numpy(), 0, np.tile(size, 2)).astype(np.float32).tolist()
-    labels = kept["name"].map(label_of).astype(np.int64).tolist()
-    crowd = (kept["crowd"] == 1).tolist()
-    ends = np.cumsum(images["boxes"].to_numpy())
-    rows = []
-    for ids, image, end in zip(image_ids(images), records(images), ends, strict=True):
-        mine = slice(int(end - image["boxes"]), int(end))
-        rows.append(
-            {
-                "image_id": ids,
-                "file": image["file"],
-                "split": image["split"],
-                "width": int(image["real_width"]),
-                "height": int(image["real_height"]),
-                "sha256": image["sha256"],
-                "boxes": corners[mine],
-                "labels": labels[mine],
-                "crowd": crowd[mine],
-            }
-        )
-    return rows
+    corners = np.clip(kept[CORNERS].to_numpy(), 0, np.tile(size, 2)).astype(np.float32)
+    labels = kept["name"].map(label_of).to_numpy(np.int32)
+    crowd = (kept["crowd"] == 1).to_numpy()
+    columns = ["file", "split", "real_width", "real_height", "sha256"]
+    ends = np.cumsum(images["boxes"].to_numpy()).tolist()
+    rows = images[columns].itertuples(index=False, name=None)
+    begin = 0
+    for image_id, (file, split, width, height, sha256), end in zip(
+        image_ids(images), rows, ends, strict=True
+    ):
+        mine = slice(begin, end)
+        begin = end
+        yield {
+            "image_id": image_id,
+            "file": file,
+            "split": split,
+            "width": int(width),
+            "height": int(height),
+            "sha256": sha256,
+            "boxes": corners[mine].tolist(),
+            "labels": labels[mine].tolist(),
+            "crowd": crowd[mine].tolist(),
+        }
 
 
 def image_ids(images: pd.DataFrame) -> list[int]:

@@ -17,6 +17,9 @@ from components.validate_data.checks import (
 from components.validate_data.expectations import Outcome, Validator
 from components.validate_data.tables import CORNERS, Tables
 
+KEPT = ["row", "image_row", "split", "name", "crowd", *CORNERS, "picture_width", "picture_height"]
+"""What is still needed of boxes once they are checked."""
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -65,7 +68,8 @@ def validate(
     boxes = with_images(tables.boxes, images)
     outcomes = validator.run("boxes", boxes, box_checks(min_box_px))
     bad = bad_boxes(outcomes)
-    kept = boxes.drop(index=bad.index)
+    kept = boxes.loc[~boxes["row"].isin(bad["row"]), KEPT]
+    del boxes
     images["boxes"] = np.bincount(kept["image_row"].astype(np.int64), minlength=len(images))
     outcomes += validator.run("images", images, image_checks() + collection_checks())
     counts = class_counts(kept, tables.classes)

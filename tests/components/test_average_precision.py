@@ -8,6 +8,7 @@ import pytest
 
 from components.dataset.index import Index, write_index
 from components.errors import InputError
+from components.scoring import average_precision
 from components.scoring.average_precision import (
     all_points,
     coco_metrics,
@@ -187,3 +188,14 @@ def test_metric_names_keep_to_what_mlflow_allows() -> None:
         "a_b_2_2",
         "a_b_3",
     ]
+
+
+def test_figures_do_not_depend_on_how_many_images_are_matched_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = index_of(tmp_path, {n: [(A, 1, False), (B, 2, n % 2 == 0)] for n in (5, 3, 9, 1)})
+    detections = [found(n, (A, 0.5, 1), (FAR, 0.5, 1), (B, 0.1 * n, 2)) for n in (9, 1, 5)]
+    whole = score_detections(index, "test", detections).metrics()
+    for block in (1, 3):
+        monkeypatch.setattr(average_precision, "BLOCK", block)
+        assert score_detections(index, "test", detections).metrics() == whole

@@ -3,12 +3,23 @@ import itertools
 import weakref
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from components.dataset.images import resize_image, resized_size, stack_padded
+from components.dataset.index import Index
+from components.dataset.proposal_file import ImageProposals
 from components.dataset.workers import data_loader
-from components.training.batches import Pick, TrainingSet, collate, shuffled_picks, training_batches
+from components.training.batches import (
+    OwnBatches,
+    Pick,
+    TrainingSet,
+    collate,
+    shape_groups,
+    shuffled_picks,
+    training_batches,
+)
 from models.parameters import InputParameters
 
 RULE = InputParameters(short_side=128, long_side=160)
@@ -85,6 +96,53 @@ def test_workers_and_a_late_start_change_nothing(demo_data, demo_index, workers)
         assert a.files == b.files
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.boxes, b.boxes)
+
+
+def test_shares_of_a_batch_are_its_rows_padded_as_the_whole(demo_data, demo_index):
+    """Landscape and portrait together, with other numbers of boxes and proposals in each."""
+    rows = demo_index.rows("train").tolist()
+    images = [demo_index.image(row) for row in rows]
+    wide = [row for row, image in zip(rows, images, strict=True) if image.width > image.height]
+    high = [row for row in rows if row not in wide]
+    assert wide
+    assert high
+    dataset = TrainingSet(demo_data, demo_index, RULE, TwiceTheTruth(images))
+    for first, second in ((wide[:2], high[:1] * 2), (high[:1] * 2, wide[2:4])):
+        picks = [[Pick(row, False) for row in first + second]]
+        whole = OwnBatches(dataset, picks, slice(0, 4))[0]
+        for own in (slice(0, 2), slice(2, 4)):
+            share = OwnBatches(dataset, picks, own)[0]
+            for name in ("images", "sizes", "boxes", "labels", "proposals", "valid"):
+                assert torch.equal(getattr(share, name), getattr(whole, name)[own]), name
+            assert share.files[:2] == whole.files[own]
+            assert sorted(share.files) == sorted(whole.files)
+
+
+class TwiceTheTruth:
+    """Proposals: each true box, twice."""
+
+    def __init__(self, images):
+        self.boxes = {image.image_id: np.repeat(image.boxes, 2, axis=0) for image in images}
+
+    def image(self, image_id):
+        return ImageProposals(image_id, self.boxes[image_id], np.ones(len(self.boxes[image_id])))
+
+
+def test_groups_hold_images_of_similar_shape():
+    sizes = [(1, 3), (2, 3), (3, 4), (5, 5), (4, 3), (3, 2), (5, 1)]
+    table = pa.table({"width": [w for w, _ in sizes], "height": [h for _, h in sizes]})
+    index = Index(table, (), "voc", "")
+    assert shape_groups(index, np.arange(7)).tolist() == [-2, -2, -1, 0, 0, 1, 1]
+    assert shape_groups(index, np.array([6, 0])).tolist() == [1, -2]
+
+
+def test_batches_are_pinned_for_a_gpu(demo_data, demo_index):
+    """Data loaders pin only what they know, or what has this method."""
+    dataset = TrainingSet(demo_data, demo_index, RULE)
+    batch = OwnBatches(dataset, [[Pick(0, False)]], slice(0, 1))[0]
+    if torch.cuda.is_available():
+        assert batch.pin_memory().images.is_pinned()
+    assert callable(batch.pin_memory)
 
 
 def test_garbage_is_gone_before_workers_are_forked():

@@ -4,7 +4,7 @@ import sys
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_type_hints
+from typing import Annotated, ClassVar, Literal, get_type_hints
 
 import pytest
 
@@ -44,6 +44,8 @@ class Group:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToyStage:
     """A stage for the tests."""
+
+    resources: ClassVar[Resources] = Resources()
 
     data: Annotated[Path, Input("Dataset")]
     """Data."""

@@ -9,10 +9,11 @@ from PIL import Image as Picture
 from components.dataset.index import Image, Index, write_index
 from components.evaluate.curves import write_curves
 from components.evaluate.pictures import SIDE, draw_picture, write_pictures
-from components.evaluate.proposal_recall import ProposalRecall, measure_recall
+from components.evaluate.proposal_recall import ProposalRecall, recall_counts
 from components.evaluate.ranking import Matched, best_median_worst, match
 from components.evaluate.report import Report, write_report
 from components.scoring.average_precision import ClassScore, Evaluation
+from components.scoring.recall import RecallCounter
 
 A, B, C = [0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 10, 30]
 
@@ -87,7 +88,9 @@ def test_a_small_split_shows_no_image_twice() -> None:
 def test_proposal_recall_counts_no_further_than_there_are_proposals() -> None:
     image = image_of((A, 1, False), ([0, 0, 40, 32], 1, True))
     proposals = found((A, 0.9, 0))
-    recall = measure_recall([image], {"step1": [proposals]}, 30)
+    counter = RecallCounter(recall_counts(30))
+    counter.add(image.boxes[~image.crowd], proposals.boxes)
+    recall = ProposalRecall(recall_counts(30), {"step1": counter.table()})
     assert recall.counts == (10, 20, 30)
     assert recall.tables["step1"].tolist() == [[1.0] * 10] * 3
     assert recall.metrics()["step1"]["AR_30"] == 1.0

@@ -6,13 +6,13 @@ import types
 from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pytest
 
 from components import main as stage_main
 from components.command_line import parse
-from components.contract import Input, Output, Scratch, load_stage, parameters
+from components.contract import Input, Output, Resources, Scratch, load_stage, parameters
 from components.digest import path_digest
 from components.errors import InputError
 from components.kubeflow import json_object, unwrap, whole_numbers
@@ -23,6 +23,8 @@ from pipelines.sections import STAGES
 @dataclass(frozen=True, kw_only=True)
 class ToyStage:
     """A stage for the tests."""
+
+    resources: ClassVar[Resources] = Resources()
 
     data: Annotated[Path, Input("Dataset")]
     """Data."""

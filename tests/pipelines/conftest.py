@@ -20,6 +20,7 @@ PROFILES = {
     "volume": ["cluster.yaml", "data-volume.yaml"],
     "uri": ["cluster.yaml", "data-uri.yaml"],
     "dvc": ["cluster.yaml", "data-dvc.yaml"],
+    "gpus": ["cluster.yaml", "several-gpus.yaml", "data-volume.yaml"],
 }
 
 

@@ -30,9 +30,19 @@ def test_the_documents_are_the_golden_ones(compiled, way):
     assert compiled(way).path.read_text() == golden.read_text()
 
 
-@pytest.mark.parametrize("way", ["volume", "uri", "dvc"])
+@pytest.mark.parametrize("way", ["volume", "uri", "dvc", "gpus"])
 def test_the_linter_finds_nothing(compiled, way):
     assert lint(compiled(way).path) == []
+
+
+def test_mini_batches_that_the_gpus_cannot_share_are_refused(tmp_path):
+    names = ("cluster.yaml", "data-volume.yaml", "several-gpus.yaml")
+    profile = read_profile([ROOT / "profiles" / name for name in names])
+    sections = read_sections(ROOT / "params.yaml", ["train_rpn.solver.images_per_batch=6"])
+    with pytest.raises(InputError, match=r"train_rpn\.solver\.images_per_batch: 6 .*gpu\.count, 4"):
+        compile_pipeline(
+            tmp_path / "p.yaml", sections=sections, version=VERSION, images=IMAGES, profile=profile
+        )
 
 
 def test_it_is_plain_yaml_for_kfp(compiled):

@@ -53,7 +53,16 @@ def test_inputs_are_dependencies_and_outputs_are_outputs(name):
 
 PLUMBING = tuple(
     f"components/{name}"
-    for name in ("command_line", "contract", "errors", "git", "progress", "redact", "tracking")
+    for name in (
+        "command_line",
+        "contract",
+        "errors",
+        "git",
+        "processes",
+        "progress",
+        "redact",
+        "tracking",
+    )
 )
 """Code that cannot change what a stage writes."""
 

@@ -31,7 +31,7 @@ def pods(compiled):
             yield name, pod(name, found["container"], configs[f"exec-{name}"])
 
 
-@pytest.mark.parametrize("way", ["volume", "uri", "dvc"])
+@pytest.mark.parametrize("way", ["volume", "uri", "dvc", "gpus"])
 def test_kubernetes_takes_every_pod(compiled, way):
     version = kubernetes_validate.latest_version()
     for _, manifest in pods(compiled(way)):
@@ -56,6 +56,17 @@ def test_stages_with_a_gpu_ask_for_one_and_the_others_do_not(compiled):
         assert bool(shm) == bool(spec["tolerations"]) == bool(spec["nodeSelector"])
         assert bool(shm) == (name in GPU_TASKS)
         assert spec["activeDeadlineSeconds"] == (172800 if shm else 21600)
+
+
+def test_several_gpus_go_to_the_full_trainings_and_one_to_each_other_stage(compiled):
+    for name, manifest in pods(compiled("gpus")):
+        container = manifest["spec"]["containers"][0]
+        env = {e["name"]: e.get("value") for e in container["env"]}
+        several = name in {"train-rpn", "train-detector"}
+        assert env.get("FOURSTEP_PROCESSES") == ("4" if several else None), name
+        if name in GPU_TASKS:
+            limits = container["resources"]["limits"]
+            assert limits["nvidia.com/gpu"] == ("4" if several else "1"), name
 
 
 def test_a_stage_asks_for_what_it_declares_unless_the_profile_says_otherwise(compiled):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 
 
-@pytest.mark.parametrize("way", ["volume", "uri", "dvc"])
+@pytest.mark.parametrize("way", ["volume", "uri", "dvc", "gpus"])
 def test_the_same_stages_edges_commands_and_sections(compiled, way):
     assert kubeflow_graph(compiled(way).spec) == dvc_graph(DVC)
 

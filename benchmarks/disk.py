@@ -1,0 +1,68 @@
+"""Training from files, as the stages do it: scenes, or BCCD where its folder is."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.contenders import IMAGES, Batches
+from benchmarks.ours import SOLVER
+from benchmarks.scenes import scene, write_scenes
+from components.dataset.index import Index, read_index
+from components.dataset.proposal_file import ImageProposals, ProposalFile, write_proposals
+from components.training.batches import Batch, TrainingSet, training_batches
+
+ROOT = Path(__file__).parents[1]
+
+
+def shared_folder() -> Path:
+    """Where data sets and weights lie that are no part of the project: FOURSTEP_SHARED."""
+    return Path(os.environ.get("FOURSTEP_SHARED", ROOT.parent / "shared"))
+
+
+def bccd_index(folder: Path) -> tuple[Path, Index] | None:
+    """The folder of BCCD and its index, which validate_data writes; None if it is not there."""
+    data = shared_folder() / "data" / "bccd"
+    if not data.is_dir():
+        return None
+    files = {"index": "index.arrow", "metrics": "metrics.json", "result": "result.json"}
+    files |= {"report": "report.html", "scratch": "scratch"}
+    outputs = [f"--{flag}={(folder / name).absolute()}" for flag, name in files.items()]
+    command = [sys.executable, "-m", "components.validate_data", f"--data={data}", *outputs]
+    options = ["--train=trainval", "--on_bad_box=drop"]
+    off = os.environ | {"FOURSTEP_TRACKING": "off"}
+    subprocess.run([*command, *options], check=True, capture_output=True, cwd=ROOT, env=off)
+    return data, read_index(folder / "index.arrow")
+
+
+def scene_files(folder: Path, count: int, size: tuple[int, int]) -> tuple[Index, ProposalFile]:
+    """Scenes written below the folder, and their proposals for step 2."""
+    index = write_scenes(folder, count, size)
+    path = folder / "proposals.arrow"
+    found = (
+        ImageProposals(number + 1, example.proposals.numpy(), np.ones(len(example.proposals)))
+        for number, example in ((n, scene(*size, n)) for n in range(count))
+    )
+    write_proposals(path, found, checkpoint="", data=index.digest)
+    return index, ProposalFile(path)
+
+
+def loaded(dataset: TrainingSet, workers: int, flip: bool = True) -> Batches:
+    """Batches of the training split, read by the project's own loader."""
+
+    def batches(count: int) -> Iterable[Batch]:
+        return training_batches(
+            dataset,
+            split="train",
+            batch_size=IMAGES,
+            first=0,
+            last=count,
+            flip=flip,
+            seed=SOLVER.seed,
+            workers=workers,
+        )
+
+    return batches

@@ -1,0 +1,59 @@
+"""One pass of a network over a split: what it proposes and what it detects, image by image."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from components.dataset.index import Image, Index
+from components.dataset.proposal_file import ImageProposals
+from components.evaluate import Evaluate
+from components.networks.device import on_device
+from components.networks.inference import ImageDetections, _batches, original_scale
+from models.faster_rcnn import FasterRCNN
+
+
+class Found(NamedTuple):
+    """An image with the RPN's proposals and the detector's detections, in original pixels."""
+
+    row: int
+    image: Image
+    proposals: ImageProposals
+    detections: ImageDetections
+
+
+def pass_over_split(
+    stage: Evaluate, index: Index, detector: FasterRCNN, rpn: FasterRCNN | None = None
+) -> Iterator[Found]:
+    """Each image of the stage's split, images of one size after the other.
+
+    Args:
+        stage: says which split, and the limits.
+        index: of the data set.
+        detector: the network that classifies.
+        rpn: another network, whose proposals are used; by default the detector's own, on the
+            shared features, which are computed once for both.
+    """
+    network = on_device(detector)
+    proposer = on_device(rpn) if rpn else network
+    rule, description = detector.architecture.input, "evaluate, unshared" if rpn else "evaluate"
+    batches = _batches(network, stage.data, index, stage.split, stage.batch_size, description)
+    with torch.inference_mode():
+        for rows, images, sizes in batches:
+            features = network.features(images)
+            rpn_features = proposer.features(images) if rpn else features
+            given = proposer.require_rpn().propose(rpn_features, sizes, stage.proposals)
+            result = network.require_detector().detect(features, given, sizes, stage.detection)
+            proposed, objectness, valid = (value.cpu().numpy() for value in given)
+            boxes, scores, labels, count = (value.cpu().numpy() for value in result)
+            for n, row in enumerate(rows):
+                image, kept, own = index.image(row), slice(int(count[n])), valid[n]
+                scale, name = original_scale(image, rule), image.image_id
+                yield Found(
+                    row,
+                    image,
+                    ImageProposals(name, proposed[n, own] * scale, objectness[n, own]),
+                    ImageDetections(
+                        name, boxes[n, kept] * scale, scores[n, kept].copy(), labels[n, kept].copy()
+                    ),
+                )

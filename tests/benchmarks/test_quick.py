@@ -1,0 +1,66 @@
+"""Each benchmark from end to end, on small images and with next to no repetition."""
+
+import importlib
+import json
+
+import pytest
+import torch
+
+from benchmarks.__main__ import ALONE, SECONDS, arguments
+from benchmarks.budget import Budget
+from benchmarks.suite import run_all
+
+ROWS = {
+    "training_step": 3,
+    "frozen_features": 2,
+    "four_steps": 8,
+    "proposals": 2,
+    "inference": 4,
+    "roi_sharing": 2,
+    "data_waiting": 3,
+    "roofline": 5,
+    "profile": 0,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_quick(name, tmp_path):
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    budget = Budget(quick=True, device=device, folder=tmp_path)
+    rows = importlib.import_module(f"benchmarks.{name}").run(budget)
+    assert len(rows) == ROWS[name]
+    assert all(row.name.startswith(name) and row.ours >= 0 for row in rows)
+    assert all(row.ratio is None or row.ratio > 0 for row in rows)
+    if name == "profile":
+        assert (
+            "aten::convolution_backward"
+            in (tmp_path / "profile_mobilenet_v2_joint.txt").read_text()
+        )
+
+
+def test_the_suite_goes_on_after_a_failure_and_says_so(tmp_path, monkeypatch, capsys):
+    module = importlib.import_module("benchmarks.profile")
+    monkeypatch.setattr(module, "run", lambda budget: 1 / 0)
+    assert run_all({"profile": 1.0}, "cpu", True, tmp_path) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert json.loads((tmp_path / "benchmarks.json").read_text())["failed"] == ["profile"]
+
+
+def test_all_benchmarks_fit_in_twenty_minutes_and_are_there():
+    assert sum(SECONDS.values()) <= 16 * 60  # the rest is warm-up and set-up
+    for name in [*SECONDS, *ALONE]:
+        assert importlib.util.find_spec(f"benchmarks.{name}") is not None
+
+
+def test_an_unknown_name_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        arguments(["training_steps"])
+    assert "no benchmark training_steps" in capsys.readouterr().err
