@@ -153,7 +153,8 @@ class FastRCNN(nn.Module):
         scores, best = scores.topk(torch.sym_min(MAX_CANDIDATES, count * classes), dim=1)
         boxes, labels = take_rows(boxes, best), best % classes
         valid = scores > parameters.score_threshold
-        kept = batched_nms_mask(boxes, scores.clamp(min=0), labels, valid, parameters.nms_iou)
+        limits = parameters.nms_iou, parameters.max_detections
+        kept = batched_nms_mask(boxes, scores.clamp(min=0), labels, valid, *limits)
         slots = torch.sym_min(parameters.max_detections, scores.shape[1])
         scores, best = scores.masked_fill(~kept, -1.0).topk(slots, dim=1)
         found = scores > 0

@@ -6,7 +6,7 @@ from torchvision.ops import nms
 
 
 def batched_nms_mask(
-    boxes: Tensor, scores: Tensor, groups: Tensor, valid: Tensor, iou_threshold: float
+    boxes: Tensor, scores: Tensor, groups: Tensor, valid: Tensor, iou_threshold: float, most: int
 ) -> Tensor:
     """Which boxes survive NMS within their image and group: (B, N) bool.
 
@@ -18,13 +18,14 @@ def batched_nms_mask(
         groups: (B, N) int64 in [0, G), for instance the class.
         valid: (B, N) bool; others neither survive nor suppress.
         iou_threshold: IoU above which the lower-scored box is suppressed.
+        most: survivors an image; of more, those with the best scores.
     """
     offset = groups[..., None] * (boxes.max() + 1)
-    return nms_mask(boxes + offset, scores.masked_fill(~valid, -1.0), iou_threshold)
+    return nms_mask(boxes + offset, scores.masked_fill(~valid, -1.0), iou_threshold, most)
 
 
 @torch.library.custom_op("fourstep::nms_mask", mutates_args=())
-def nms_mask(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+def nms_mask(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tensor:
     """Which boxes (B, N, 4) of non-negative scores (B, N) survive NMS in their image: (B, N) bool.
 
     An operator of its own, as ONNX's is: both go through the images one by one. In one call for
@@ -33,11 +34,26 @@ def nms_mask(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     mask = torch.zeros_like(scores, dtype=torch.bool)
     for image in range(boxes.shape[0]):
         rows = (scores[image] >= 0).nonzero().squeeze(1)
-        kept = nms(boxes[image, rows], scores[image, rows], iou_threshold)
+        rows = rows[scores[image, rows].argsort(descending=True, stable=True)]
+        kept = first_survivors(boxes[image, rows], scores[image, rows], iou_threshold, most)
         mask[image, rows[kept]] = True
     return mask
 
 
 @nms_mask.register_fake
-def _(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+def _(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tensor:
     return torch.empty_like(scores, dtype=torch.bool)
+
+
+def first_survivors(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tensor:
+    """Indices of the first ``most`` survivors of NMS over boxes (N, 4) whose scores (N,) fall.
+
+    A box is suppressed by better ones only, so NMS over the best boxes alone finds the first
+    survivors of all of them. Its time grows with the square of their number.
+    """
+    count = 2 * most
+    while True:
+        kept = nms(boxes[:count], scores[:count], iou_threshold)
+        if len(kept) >= most or count >= len(boxes):
+            return kept[:most]
+        count *= 2

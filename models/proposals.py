@@ -41,7 +41,8 @@ def select_proposals(
     boxes = clip_boxes(decode_boxes(deltas, references), sizes)
     valid = ((boxes[..., 2:] - boxes[..., :2]) >= parameters.min_size).all(-1)
     one_group = torch.zeros_like(scores, dtype=torch.int64)
-    kept = batched_nms_mask(boxes, scores, one_group, valid, parameters.nms_iou)
+    limits = parameters.nms_iou, parameters.post_nms
+    kept = batched_nms_mask(boxes, scores, one_group, valid, *limits)
     count = torch.sym_min(parameters.post_nms, scores.shape[1])
     scores, best = scores.masked_fill(~kept, -1.0).topk(count, dim=1)
     valid = scores >= 0

@@ -93,16 +93,16 @@ def max_roi_pool(features: Any, rois: Any, scale: float, height: int, width: int
     return pooled, op.Identity(pooled)
 
 
-def non_max_suppression(boxes: Any, scores: Any, iou_threshold: float) -> Any:
+def non_max_suppression(boxes: Any, scores: Any, iou_threshold: float, most: int) -> Any:
     """``fourstep::nms_mask`` as NonMaxSuppression, which takes batches as they are.
 
     It takes scores (B, 1, N), of one class, and gives rows of image, class and box.
     """
     floor = op.Constant(value_float=BELOW_ZERO)
     limit = op.Constant(value_float=iou_threshold)
-    every = op.Constant(value_int=torch.iinfo(torch.int64).max)
+    most = op.Constant(value_int=most)
     of_one_class = op.Unsqueeze(scores, op.Constant(value_ints=[1]))
-    kept = op.NonMaxSuppression(boxes, of_one_class, every, limit, floor)
+    kept = op.NonMaxSuppression(boxes, of_one_class, most, limit, floor)
     image_and_box = op.Gather(kept, op.Constant(value_ints=[0, 2]), axis=1)
     nothing = op.Expand(op.Constant(value=FALSE), op.Shape(scores))
     rows = op.Gather(op.Shape(kept), op.Constant(value_ints=[0]))
