@@ -21,13 +21,14 @@ from benchmarks.table import Row, format_table
 def run_all(seconds: Mapping[str, float], device: str | None, quick: bool, folder: Path) -> int:
     """Run the named benchmarks, each with its seconds; 1 if one of them failed.
 
-    A benchmark that fails is reported, and the others run all the same.
+    A benchmark that fails is reported, and the others run all the same. What is found so far is
+    written after each.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     took: dict[str, float] = {}
-    failed = []
+    failed, machine = [], describe(device)
     for name, limit in seconds.items():
         start = time.perf_counter()
         print(f"{name} ...", file=sys.stderr, flush=True)
@@ -40,11 +41,10 @@ def run_all(seconds: Mapping[str, float], device: str | None, quick: bool, folde
         took[name] = round(time.perf_counter() - start, 1)
         gc.collect()
         print(f"{name}: {took[name]:.0f} s", file=sys.stderr, flush=True)
-    machine = describe(device)
+        write_json(folder / "benchmarks.json", rows, machine, took, failed)
+        write_plot(folder / "benchmarks.svg", rows)
     print(format_table(rows))
     print(f"\n{', '.join(f'{key} {value}' for key, value in machine.items())}")
-    write_json(folder / "benchmarks.json", rows, machine, took, failed)
-    write_plot(folder / "benchmarks.svg", rows)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

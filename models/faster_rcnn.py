@@ -72,14 +72,13 @@ class FasterRCNN(nn.Module):
         self,
         images: Tensor,
         sizes: Tensor,
-        proposals: ProposalParameters | Proposals,
+        proposals: ProposalParameters,
         detection: DetectionParameters,
     ) -> Detections:
-        """Detections in images (B, 3, H, W): with the network's own RPN, or on given proposals."""
+        """Detections in images (B, 3, H, W) whose sizes within the batch are (B, 2)."""
         features = self.features(images)
-        if isinstance(proposals, ProposalParameters):
-            proposals = self.require_rpn().propose(features, sizes, proposals)
-        return self.require_detector().detect(features, proposals, sizes, detection)
+        given = self.require_rpn().propose(features, sizes, proposals)
+        return self.require_detector().detect(features, given, sizes, detection)
 
     def require_rpn(self) -> RPN:
         """The RPN; raises ValueError if the network has none."""

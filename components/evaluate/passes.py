@@ -9,7 +9,7 @@ from components.dataset.index import Image, Index
 from components.dataset.proposal_file import ImageProposals
 from components.evaluate import Evaluate
 from components.networks.device import on_device
-from components.networks.inference import ImageDetections, _batches, original_scale
+from components.networks.inference import ImageDetections, split_batches
 from models.faster_rcnn import FasterRCNN
 
 
@@ -37,23 +37,12 @@ def pass_over_split(
     network = on_device(detector)
     proposer = on_device(rpn) if rpn else network
     rule, description = detector.architecture.input, "evaluate, unshared" if rpn else "evaluate"
-    batches = _batches(network, stage.data, index, stage.split, stage.batch_size, description)
+    batches = split_batches(rule, stage.data, index, stage.split, stage.batch_size, description)
     with torch.inference_mode():
-        for rows, images, sizes in batches:
-            features = network.features(images)
-            rpn_features = proposer.features(images) if rpn else features
-            given = proposer.require_rpn().propose(rpn_features, sizes, stage.proposals)
-            result = network.require_detector().detect(features, given, sizes, stage.detection)
-            proposed, objectness, valid = (value.cpu().numpy() for value in given)
-            boxes, scores, labels, count = (value.cpu().numpy() for value in result)
-            for n, row in enumerate(rows):
-                image, kept, own = index.image(row), slice(int(count[n])), valid[n]
-                scale, name = original_scale(image, rule), image.image_id
-                yield Found(
-                    row,
-                    image,
-                    ImageProposals(name, proposed[n, own] * scale, objectness[n, own]),
-                    ImageDetections(
-                        name, boxes[n, kept] * scale, scores[n, kept].copy(), labels[n, kept].copy()
-                    ),
-                )
+        for batch in batches:
+            features = network.features(batch.pixels)
+            rpn_features = proposer.features(batch.pixels) if rpn else features
+            given = proposer.require_rpn().propose(rpn_features, batch.sizes, stage.proposals)
+            found = network.require_detector().detect(features, given, batch.sizes, stage.detection)
+            parts = batch.rows, batch.images, batch.proposals(given), batch.detections(found)
+            yield from map(Found, *parts)

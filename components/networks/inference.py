@@ -1,6 +1,6 @@
-"""Running a network over a split: proposals and detections in original pixels."""
+"""Running networks over a split: proposals and detections in original pixels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from components.dataset.proposal_file import ImageProposals
 from components.dataset.workers import data_loader
 from components.networks.device import default_device, on_device
 from components.progress import progress
+from models.fast_rcnn import Detections
 from models.faster_rcnn import FasterRCNN
 from models.parameters import DetectionParameters, InputParameters, ProposalParameters
+from models.proposals import Proposals
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,80 @@ class Images(Dataset[Tensor]):
         return resize_image(read_image(self.data / self.index.image(row).file), self.rule)
 
 
+@dataclass(frozen=True, slots=True)
+class SplitBatch:
+    """Images of a split that are resized to one size.
+
+    rows: their index rows; pixels (B, 3, H, W) uint8 and sizes (B, 2), on the default device.
+    """
+
+    rows: Sequence[int]
+    images: Sequence[Image]
+    pixels: Tensor
+    sizes: Tensor
+
+    def proposals(self, found: Proposals) -> Iterator[ImageProposals]:
+        """A network's proposals, image by image."""
+        boxes, scores, valid = (value.cpu().numpy() for value in found)
+        for n, image in enumerate(self.images):
+            own = valid[n]
+            yield ImageProposals(
+                image.image_id, boxes[n, own] * self.original_scale(image), scores[n, own]
+            )
+
+    def detections(self, found: Detections) -> Iterator[ImageDetections]:
+        """A network's detections, image by image."""
+        boxes, scores, labels, count = (value.cpu().numpy() for value in found)
+        for n, image in enumerate(self.images):
+            own = slice(int(count[n]))
+            yield ImageDetections(
+                image.image_id,
+                boxes[n, own] * self.original_scale(image),
+                scores[n, own].copy(),  # a view would keep the whole batch's slots
+                labels[n, own].copy(),
+            )
+
+    def original_scale(self, image: Image) -> np.ndarray:
+        """Factors (4,) float32 that bring boxes in input pixels to the original image."""
+        height, width = self.pixels.shape[2:]
+        x, y = image.width / width, image.height / height
+        return np.array([x, y, x, y], dtype=np.float32)
+
+
+def split_batches(
+    rule: InputParameters,
+    data: Path,
+    index: Index,
+    split: str,
+    batch_size: int,
+    description: str,
+) -> Iterator[SplitBatch]:
+    """The images of a split, those of one size after the other.
+
+    Args:
+        rule: of resizing.
+        data: the data set's folder.
+        index: its index.
+        split: ``train`` or ``test``.
+        batch_size: images at a time.
+        description: of the progress bar.
+    """
+    by_size: dict[tuple[int, int], list[int]] = {}
+    rows = index.rows(split)
+    for row, (height, width) in zip(rows.tolist(), index.sizes(rows).tolist(), strict=True):
+        by_size.setdefault(resized_size(height, width, rule), []).append(row)
+    batches = [
+        rows[start : start + batch_size]
+        for rows in by_size.values()
+        for start in range(0, len(rows), batch_size)
+    ]
+    loader = data_loader(Images(data, index, rule), batch_sampler=batches, num_workers=1)
+    for own, pixels in zip(batches, progress(loader, len(batches), description), strict=True):
+        pixels = pixels.to(default_device())
+        size = torch.tensor(pixels.shape[2:], device=pixels.device)
+        yield SplitBatch(own, [index.image(row) for row in own], pixels, size.expand(len(own), 2))
+
+
 def detect_split(
     detector: FasterRCNN,
     data: Path,
@@ -51,40 +127,27 @@ def detect_split(
     *,
     proposals: ProposalParameters,
     detection: DetectionParameters,
-    rpn: FasterRCNN | None = None,
     batch_size: int = 1,
     description: str = "detect",
 ) -> list[ImageDetections]:
     """Detections of a split, in the index's order.
 
     Args:
-        detector: the network that classifies.
+        detector: the network, with both parts.
         data: the data set's folder.
         index: its index.
         split: ``train`` or ``test``.
         proposals: limits of the proposals.
         detection: limits of the detections.
-        rpn: another network whose proposals are used; by default the detector's own, on the
-            shared features.
         batch_size: images of one size at a time.
         description: of the progress bar.
     """
-    network = on_device(detector)
-    proposer = on_device(rpn) if rpn else None
+    network, rule = on_device(detector), detector.architecture.input
     found: dict[int, ImageDetections] = {}
     with torch.inference_mode():
-        for rows, images, sizes in _batches(detector, data, index, split, batch_size, description):
-            given = proposer.propose(images, sizes, proposals) if proposer else proposals
-            result = network.detect(images, sizes, given, detection)
-            boxes, scores, labels, count = (value.cpu().numpy() for value in result)
-            for n, row in enumerate(rows):
-                image, kept = index.image(row), slice(int(count[n]))
-                found[row] = ImageDetections(
-                    image.image_id,
-                    boxes[n, kept] * original_scale(image, detector.architecture.input),
-                    scores[n, kept],
-                    labels[n, kept],
-                )
+        for batch in split_batches(rule, data, index, split, batch_size, description):
+            result = network.detect(batch.pixels, batch.sizes, proposals, detection)
+            found |= zip(batch.rows, batch.detections(result), strict=True)
     return [found[row] for row in sorted(found)]
 
 
@@ -99,42 +162,7 @@ def propose_split(
     description: str = "propose",
 ) -> Iterator[ImageProposals]:
     """Proposals of a split, as they are made: images of one size after the other."""
-    network = on_device(network)
+    network, rule = on_device(network), network.architecture.input
     with torch.inference_mode():
-        for rows, images, sizes in _batches(network, data, index, split, batch_size, description):
-            result = network.propose(images, sizes, proposals)
-            boxes, scores, valid = (value.cpu().numpy() for value in result)
-            for n, row in enumerate(rows):
-                image = index.image(row)
-                scale = original_scale(image, network.architecture.input)
-                yield ImageProposals(
-                    image.image_id, boxes[n, valid[n]] * scale, scores[n, valid[n]]
-                )
-
-
-def original_scale(image: Image, rule: InputParameters) -> np.ndarray:
-    """Factors (4,) float32 that bring boxes in input pixels to the original image."""
-    height, width = resized_size(image.height, image.width, rule)
-    x, y = image.width / width, image.height / height
-    return np.array([x, y, x, y], dtype=np.float32)
-
-
-def _batches(
-    network: FasterRCNN, data: Path, index: Index, split: str, batch_size: int, description: str
-) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-    """Index rows, images (B, 3, H, W) and their sizes (B, 2): no batch mixes sizes."""
-    rule = network.architecture.input
-    by_size: dict[tuple[int, int], list[int]] = {}
-    for row in index.rows(split).tolist():
-        image = index.image(row)
-        by_size.setdefault(resized_size(image.height, image.width, rule), []).append(row)
-    batches = [
-        rows[start : start + batch_size]
-        for rows in by_size.values()
-        for start in range(0, len(rows), batch_size)
-    ]
-    loader = data_loader(Images(data, index, rule), batch_sampler=batches, num_workers=1)
-    for rows, images in zip(batches, progress(loader, len(batches), description), strict=True):
-        images = images.to(default_device())
-        size = torch.tensor(images.shape[2:], device=images.device)
-        yield rows, images, size.expand(len(rows), 2)
+        for batch in split_batches(rule, data, index, split, batch_size, description):
+            yield from batch.proposals(network.propose(batch.pixels, batch.sizes, proposals))
