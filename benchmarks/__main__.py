@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 SECONDS = {
-    "training_step": 100,
-    "frozen_features": 150,
-    "four_steps": 90,
-    "proposals": 50,
-    "inference": 80,
-    "overhead": 210,
+    "training_step": 60,
+    "frozen_features": 60,
+    "four_steps": 60,
+    "proposals": 30,
+    "inference": 40,
+    "overhead": 60,
     "scale": 120,
-    "roi_sharing": 70,
+    "roi_sharing": 60,
     "data_waiting": 30,
     "roofline": 30,
     "profile": 20,

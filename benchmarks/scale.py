@@ -81,7 +81,7 @@ class Cost:
 
 def run(budget: Budget) -> list[Row]:
     """The peak of each stage on a small and on a larger data set."""
-    sizes = (50, 200) if budget.quick else (1000, 10_000)
+    sizes = (50, 200) if budget.quick else (500, 5000)
     return rows(measure_all(budget.folder / "scale", sizes))
 
 
