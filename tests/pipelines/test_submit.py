@@ -858,7 +858,10 @@ def test_a_real_ctrl_c(kfp: KfpServer) -> None:
     start(kfp)
     kfp.script = [Frame("RUNNING", {"first": "RUNNING"})]
     code = (
-        "import sys; from cli.submit import watch; from pipelines.submit import Connection; "
+        "import signal, sys; from cli.submit import watch; "
+        "from pipelines.submit import Connection; "
+        # A shell has what it starts in the background ignore Ctrl-C, and so the tests' processes.
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
         f"sys.exit(watch('run-0', Connection({kfp.url!r})))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as run:
