@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from components.tracking.spool import METRICS_PER_BATCH
 
@@ -74,16 +75,28 @@ def log_batch(
     A parameter that the run has already stays, for MLflow would refuse another value.
     """
     entries = [Param(valid_name(k), v[:PARAM_LENGTH]) for k, v in (params or {}).items()]
-    if entries:
-        known = client.get_run(run).data.params
-        for entry in entries:
-            if known.get(entry.key, entry.value) != entry.value:
-                LOG.warning("run %s keeps %s=%s", run, entry.key, known[entry.key])
-        entries = [entry for entry in entries if entry.key not in known]
     words = [RunTag(k[:KEY_LENGTH], v[:TAG_LENGTH]) for k, v in (tags or {}).items()]
     for at in range(0, len(metrics), METRICS_PER_BATCH):
         client.log_batch(run, metrics=metrics[at : at + METRICS_PER_BATCH])
-    for at in range(0, len(entries), PARAMS_PER_BATCH):
-        client.log_batch(run, params=entries[at : at + PARAMS_PER_BATCH])
+    if entries:
+        log_params(client, run, entries)
     for at in range(0, len(words), TAGS_PER_BATCH):
         client.log_batch(run, tags=words[at : at + TAGS_PER_BATCH])
+
+
+def log_params(
+    client: MlflowClient, run: str, entries: Sequence[Param], again: bool = True
+) -> None:
+    """Send the parameters that the run has not; once more if another stage sent one meanwhile."""
+    known = client.get_run(run).data.params
+    for entry in entries:
+        if known.get(entry.key, entry.value) != entry.value:
+            LOG.warning("run %s keeps %s=%s", run, entry.key, known[entry.key])
+    missing = [entry for entry in entries if entry.key not in known]
+    try:
+        for at in range(0, len(missing), PARAMS_PER_BATCH):
+            client.log_batch(run, params=missing[at : at + PARAMS_PER_BATCH])
+    except MlflowException:
+        if not again:
+            raise
+        log_params(client, run, entries, again=False)
