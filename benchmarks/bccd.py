@@ -42,19 +42,10 @@ from components.networks.inference import ImageDetections
 from components.scoring.average_precision import coco_metrics
 from components.training.batches import TrainingSet
 from components.training.solver import lr_at, set_lr
+from pipelines.sections import TASKS
 
-STAGES = (
-    "validate_data",
-    "init_backbone",
-    "train_rpn",
-    "generate_proposals_1",
-    "train_detector",
-    "finetune_rpn",
-    "generate_proposals_3",
-    "finetune_detector",
-    "evaluate",
-)
-FOUR_STEPS = STAGES[2:8]
+STAGES = TASKS[TASKS.index("validate_data") : TASKS.index("evaluate") + 1]
+FOUR_STEPS = STAGES[STAGES.index("train_rpn") : STAGES.index("evaluate")]
 """Whose time counts against the joint training: all start-up, reading and writing included."""
 NOTE = (
     "wall time of the six stages of the four steps, start-up included, against torchvision's joint "

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from components.contract import UNFINISHED
 from components.dataset.index import Index, read_index
@@ -15,7 +15,7 @@ from components.finetune import Finetune
 from components.networks.checkpoint import Checkpoint, check_classes, load_part, read_checkpoint
 from components.networks.device import default_device, on_device
 from components.tracking import Run
-from components.training.batches import Batch, TrainingSet, training_picks
+from components.training.batches import TrainingSet, training_picks
 from components.training.feature_plan import FeaturePlan, plan_features
 from components.training.features import (
     LEFT_FREE,
@@ -23,7 +23,6 @@ from components.training.features import (
     FeatureFolder,
     cached_features,
     feature_type,
-    stacked_features,
 )
 from components.training.loop import Losses
 from components.training.solver import in_precision
@@ -160,20 +159,8 @@ def limits(plan: FeaturePlan, kept: int, limit_gb: float, free_gb: float) -> str
     )
 
 
-def on_stacked(network: FasterRCNN, losses: Losses) -> Losses:
-    """The losses of batches whose images are still alone: kept features, or pixels."""
-
-    def of_batch(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        images = stacked_features(network, batch.alone)
-        return losses(replace(batch, images=images, alone=()), generator)
-
-    return of_batch
-
-
 def trained_part(stage: Finetune, network: FasterRCNN) -> tuple[nn.Module, Losses]:
     """What learns, and its losses: the RPN in step 3, the detector in step 4."""
     if stage.part == "rpn":
-        losses = rpn_losses(network, stage.rpn_targets)
-        return network.require_rpn(), on_stacked(network, losses)
-    losses = detector_losses(network, stage.roi_targets)
-    return network.require_detector(), on_stacked(network, losses)
+        return network.require_rpn(), rpn_losses(network, stage.rpn_targets)
+    return network.require_detector(), detector_losses(network, stage.roi_targets)

@@ -47,11 +47,11 @@ class Example:
 class Batch:
     """B images, padded.
 
-    images (B, 3, H, W) uint8, or features (B, D, h, w) if ``frozen``: then ``images`` are empty
-    until they are stacked of ``alone``, which has each image's features (D, h, w), or its pixels
-    (3, H, W) where no features are kept; sizes (B, 2) height and width within the padding;
-    boxes (B, K, 4) and labels (B, K), padded with zeros, K >= 1; proposals (B, P, 4) and valid
-    (B, P); files: the names of the mini-batch's images, those of other processes' shares included.
+    images (B, 3, H, W) uint8; or, for frozen convs, none, and ``alone`` has each image's features
+    (D, h, w), or its pixels (3, H, W) where no features are kept; sizes (B, 2) height and width
+    within the padding; boxes (B, K, 4) and labels (B, K), padded with zeros, K >= 1; proposals
+    (B, P, 4) and valid (B, P); files: the names of the mini-batch's images, those of other
+    processes' shares included.
     """
 
     files: tuple[str, ...]
@@ -61,7 +61,6 @@ class Batch:
     labels: Tensor
     proposals: Tensor
     valid: Tensor
-    frozen: bool
     alone: tuple[Tensor, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
@@ -178,7 +177,6 @@ def collate(examples: list[Example], frozen: bool, beside: Beside = ALONE) -> Ba
         labels=torch.stack([pad_to(e.labels, (most_boxes,)) for e in examples]),
         proposals=torch.stack([pad_to(e.proposals, (most_proposals, 4)) for e in examples]),
         valid=torch.stack([torch.arange(most_proposals) < len(e.proposals) for e in examples]),
-        frozen=frozen,
         alone=tuple(images) if frozen else (),
     )
 
@@ -206,7 +204,7 @@ def shape_groups(index: Index, rows: np.ndarray) -> np.ndarray:
     They end at width / height of 0.71, 1 and 1.41. At a short side of 600, a batch of a 4 : 3 and
     a 3 : 2 image would else be padded from 800 to 900 pixels.
     """
-    width, height = (index.table[name].to_numpy()[rows] for name in ("width", "height"))
+    height, width = index.sizes(rows).T
     return np.floor(2 * np.log2(width / height)).clip(-2, 1).astype(np.int64)
 
 

@@ -87,8 +87,7 @@ def plan_features(
 
 def feature_shapes(network: FasterRCNN, index: Index, rows: np.ndarray) -> np.ndarray:
     """Heights and widths (N, 2) of the feature maps of images (N,)."""
-    names = ("height", "width")
-    originals = np.stack([index.table[name].to_numpy()[rows] for name in names], axis=1)
+    originals = index.sizes(rows)
     if not len(rows):
         return originals.astype(np.int64)
     different, which = np.unique(originals, axis=0, return_inverse=True)

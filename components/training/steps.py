@@ -15,6 +15,7 @@ from components.processes import this_process
 from components.tracking import Run
 from components.training.batches import Batch, TrainingSet, training_batches
 from components.training.distributed import this_share, together
+from components.training.features import stacked_features
 from components.training.loop import Losses, train
 from components.training.page import TrainingPage, write_training_page
 from components.training.resume import Curve, ResumePoint
@@ -30,8 +31,10 @@ def freeze_fixed(network: FasterRCNN) -> None:
 
 
 def shared_features(network: FasterRCNN, batch: Batch) -> Tensor:
-    """The features of a batch: as read back from the cache, or computed."""
-    return batch.images if batch.frozen else network.features(batch.images)
+    """The features of a batch: of images that are still alone as they are kept, or computed."""
+    if batch.alone:
+        return stacked_features(network, batch.alone)
+    return network.features(batch.images)
 
 
 def rpn_losses(network: FasterRCNN, targets: RPNTargetParameters) -> Losses:

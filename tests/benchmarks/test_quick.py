@@ -23,14 +23,6 @@ ROWS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("name", ROWS)
 def test_quick(name, tmp_path):
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -11,14 +11,6 @@ from benchmarks.twin import as_torchvision, timed_twin, torchvision_twin, twin_o
 SIZE = (96, 128)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def network():
     return build_network("mobilenet_v2", SIZE, CLASSES)

@@ -54,13 +54,13 @@ def test_a_step_does_not_wait(part, frozen, precision, no_sync):
     corners = torch.tensor([[8.0, 8, 60, 60], [40, 20, 90, 80]]).expand(2, 2, 4)
     batch = Batch(
         files=("a", "b"),
-        images=network.features(images).detach() if frozen else images,
+        images=images,
         sizes=torch.tensor([[96, 128], [96, 128]]),
         boxes=corners,
         labels=torch.ones(2, 2, dtype=torch.int64),
         proposals=corners + 2,
         valid=torch.ones(2, 2, dtype=torch.bool),
-        frozen=frozen,
+        alone=tuple(network.features(images).detach()) if frozen else (),
     ).to(device)
     for step in range(3):
         if step:

@@ -20,7 +20,6 @@ def batch(number):
         files=(f"{number}.png",),
         images=torch.rand(4, 3, 6, 6, generator=source),
         **dict.fromkeys(("sizes", "boxes", "labels", "proposals", "valid"), none),
-        frozen=False,
     )
 
 
