@@ -164,7 +164,9 @@ def timed_training(
     """
     laps, device = Laps(), default_device().type
     solver = replace(solver, iterations=iterations, log_every=iterations)
-    with precision(device), quiet():
+    if device == "cuda":
+        solver = replace(solver, precision="bfloat16")  # as the twin's; see `precision`
+    with quiet():
         curve = train(
             network,
             trained,

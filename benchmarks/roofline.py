@@ -4,12 +4,11 @@ The limits are what this machine reaches in a large matrix product and a large c
 between the steps. Operations are those of convs, linear layers and products, forward and
 backward. Bytes are counted as if each operation read all its inputs from memory and wrote all its
 outputs to it: what stays in the processor's caches makes the true number smaller.
-
-Not of MobileNetV2: torch's counter takes the backward pass of a depthwise conv for a dense one's.
 """
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +64,8 @@ class Work:
 
 def run(budget: Budget) -> list[Row]:
     """The limits, and of each step the share of its limit that it reaches."""
-    name: BackboneName = "resnet50" if budget.device == "cuda" else "resnet18"
-    return measure(name, budget, budget.share(1))
+    seconds = budget.share(len(budget.networks))
+    return [row for name in budget.networks for row in measure(name, budget, seconds)]
 
 
 def measure(name: BackboneName, budget: Budget, seconds: float) -> list[Row]:
@@ -150,8 +149,33 @@ def our_loss(network: FasterRCNN, part: Any, budget: Budget) -> Callable[[], Ten
 
 def counted(loss: Callable[[], Tensor], budget: Budget) -> Work:
     """What forward and backward of a loss do."""
-    with FlopCounterMode(display=False) as flops, ByteCounter() as moved:
+    right = {torch.ops.aten.convolution_backward: conv_backward_flops}
+    with FlopCounterMode(display=False, custom_mapping=right) as flops, ByteCounter() as moved:
         with precision(budget.device):
             value = loss()
         value.backward()
     return Work(flops.get_total_flops(), moved.total)
+
+
+def conv_backward_flops(
+    grad_shape: Sequence[int],
+    x_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    _bias: object,
+    _stride: object,
+    _padding: object,
+    _dilation: object,
+    transposed: bool,
+    _output_padding: object,
+    _groups: int,
+    output_mask: Sequence[bool],
+    **_: object,
+) -> int:
+    """Operations of a conv's gradients by its input and its weight: as many each as its own.
+
+    torch's formula takes the gradient by the weight of a conv in groups, such as MobileNetV2's
+    depthwise ones, for a dense conv's.
+    """
+    cells = x_shape if transposed else grad_shape
+    once = 2 * cells[0] * math.prod(cells[2:]) * math.prod(weight_shape)
+    return once * sum(output_mask[:2])

@@ -13,7 +13,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +27,7 @@ def main(file: Path, name: str, argv: list[str]) -> None:
     """Run a stage and append a line of JSON: what ran, and when its work began and ended."""
     entry: Any = import_module("components.main")
     times: Times = {"stage": os.environ.get("DVC_STAGE", name), "component": name, "argv": argv}
+    times["loops"] = timed_loops()
 
     def traced(module: str) -> Any:
         """Import the stage's `run` and put clocks around it."""
@@ -50,6 +53,28 @@ def main(file: Path, name: str, argv: list[str]) -> None:
         entry.main(name, argv)
     finally:
         append(file, times)
+
+
+def timed_loops() -> list[tuple[int, float]]:
+    """Turns of each loop that has a progress bar, and the median of a turn's seconds."""
+    module: Any = import_module("components.progress")
+    plain = module.progress
+    found: list[tuple[int, float]] = []
+
+    def timed(items: Any, total: int, *arguments: Any) -> Any:
+        return plain(clocked(items), total, *arguments)
+
+    def clocked(items: Any) -> Iterator[Any]:
+        times = [time.monotonic()]
+        for item in items:
+            yield item
+            times.append(time.monotonic())
+        if times[1:]:
+            turns = [b - a for a, b in pairwise(times)]
+            found.append((len(turns), median(turns)))
+
+    module.progress = timed
+    return found
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from benchmarks.budget import Budget
 from benchmarks.machine import describe
 from benchmarks.plot import write_plot
 from benchmarks.table import Row, format_table
+from components.memory import keep_freed_memory
 
 
 def run_all(seconds: Mapping[str, float], device: str | None, quick: bool, folder: Path) -> int:
@@ -24,6 +25,7 @@ def run_all(seconds: Mapping[str, float], device: str | None, quick: bool, folde
     A benchmark that fails is reported, and the others run all the same. What is found so far is
     written after each.
     """
+    keep_freed_memory()  # as every stage does; here both sides profit
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []

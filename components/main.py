@@ -1,5 +1,7 @@
 """Running a stage: ``python -m components.<stage>``, by hand, by DVC or by Kubeflow."""
 
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,6 +12,7 @@ from components.command_line import parse
 from components.contract import Input, load_stage, paths
 from components.errors import InputError
 from components.lazy_dynamo import lazy_dynamo
+from components.memory import keep_freed_memory
 from components.outputs import whole_outputs
 from components.processes import start_several, this_process
 from components.scratch import sole_use
@@ -31,6 +34,8 @@ def check_inputs(stage: Any) -> None:
 
 def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
+    if argv is None:  # a process of its own: its end searches no cycles, half a second with torch
+        atexit.register(gc.freeze)
     try:
         declaration = load_stage(name)
         argv = sys.argv[1:] if argv is None else argv
@@ -40,6 +45,8 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
             stage = task.own_scratch(stage)
         check_inputs(stage)
         start_several(stage, argv)
+        if stage.resources.gpu:  # it makes feature maps, here perhaps on a CPU
+            keep_freed_memory()
         from components.tracking import Run, track
 
         if not this_process().first:  # it helps the first, and leaves no traces

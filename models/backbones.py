@@ -81,11 +81,12 @@ def _resnet_c4(
 
 
 def mobilenet_v2(norm: Norm, roi_size: int) -> Backbone:
-    """MobileNetV2: features[:14] shared, features[14:] per RoI; nothing fixed but the norms."""
+    """MobileNetV2: features[:14] shared, features[14:] per RoI; fixed up to stride 4."""
     net = torchvision.models.mobilenet_v2(norm_layer=_NORMS[norm])
     replace_relu6(net)
     head = _named(features=net.features[14:], mean=MeanOverCells())
-    return Backbone(_named(features=net.features[:14]), head, 16, 96, 1280, 256, ())
+    fixed = tuple(f"features.{i}." for i in range(4))
+    return Backbone(_named(features=net.features[:14]), head, 16, 96, 1280, 256, fixed)
 
 
 def tiny(norm: Norm, roi_size: int) -> Backbone:

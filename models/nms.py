@@ -24,13 +24,25 @@ def batched_nms_mask(
     return nms_mask(boxes + offset, scores.masked_fill(~valid, -1.0), iou_threshold, most)
 
 
-@torch.library.custom_op("fourstep::nms_mask", mutates_args=())
 def nms_mask(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tensor:
     """Which boxes (B, N, 4) of non-negative scores (B, N) survive NMS in their image: (B, N) bool.
 
     An operator of its own, as ONNX's is: both go through the images one by one. In one call for
     all of them, kept apart by their coordinates, each box would be compared with all images'.
     """
+    found: Tensor = torch.ops.fourstep.nms_mask(boxes, scores, iou_threshold, most)
+    return found
+
+
+# `torch.library.custom_op` would import torch._dynamo, as long as torch's import.
+torch.library.define(
+    "fourstep::nms_mask",
+    "(Tensor boxes, Tensor scores, float iou_threshold, int most) -> Tensor",
+)
+
+
+@torch.library.impl("fourstep::nms_mask", "default")
+def _each_image(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tensor:
     mask = torch.zeros_like(scores, dtype=torch.bool)
     for image in range(boxes.shape[0]):
         rows = (scores[image] >= 0).nonzero().squeeze(1)
@@ -40,8 +52,8 @@ def nms_mask(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> 
     return mask
 
 
-@nms_mask.register_fake
-def _(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tensor:
+@torch.library.register_fake("fourstep::nms_mask")
+def _shape(boxes: Tensor, scores: Tensor, iou_threshold: float, most: int) -> Tensor:
     return torch.empty_like(scores, dtype=torch.bool)
 
 

@@ -79,7 +79,7 @@ class Index:
         Raises:
             InputError: the split has no images.
         """
-        found = np.flatnonzero(np.asarray(self.table["split"].to_numpy()) == split)
+        found = np.flatnonzero(pc.equal(self.table["split"], split).to_numpy())
         if not len(found):
             raise InputError(f"the index has no images in split '{split}' (it has {SPLITS})")
         return found
@@ -112,10 +112,7 @@ def write_index(
     The rows are ordered by file name, so that the same data gives the same bytes. Only some of
     them are held as Python objects at a time.
     """
-    parts, remaining = [SCHEMA.empty_table()], iter(rows)
-    while part := list(islice(remaining, _ROWS)):
-        parts.append(pa.Table.from_pylist(part, schema=SCHEMA))
-    table = pa.concat_tables(parts).combine_chunks()
+    table = _collected(rows)
     table = table.take(pc.sort_indices(table["file"])).combine_chunks()
     metadata = {
         "classes": json.dumps(classes),
@@ -126,6 +123,14 @@ def write_index(
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     return read_index(path)
+
+
+def _collected(rows: Iterable[dict[str, Any]]) -> pa.Table:
+    """The rows as one table, in one chunk; the parts it was made of are given up."""
+    parts, remaining = [SCHEMA.empty_table()], iter(rows)
+    while part := list(islice(remaining, _ROWS)):
+        parts.append(pa.Table.from_pylist(part, schema=SCHEMA))
+    return pa.concat_tables(parts).combine_chunks()
 
 
 def _digest(table: pa.Table, classes: list[str]) -> str:

@@ -8,7 +8,6 @@ import onnx
 from components.digest import path_digest
 from components.errors import InputError
 from components.export_onnx import ExportOnnx
-from components.export_onnx.graph import OPSET, export_graph
 from components.metrics import write_metrics
 from components.networks.checkpoint import load_network, read_checkpoint
 from components.onnx_model.metadata import OnnxMetadata
@@ -20,6 +19,8 @@ def run(stage: ExportOnnx, run: Run) -> None:
     """Write the ONNX file and its figures."""
     network = load_network(stage.detector)
     check_complete(network, stage.detector)
+    from components.export_onnx.graph import export_graph  # the exporter takes seconds
+
     model = export_graph(network, stage.proposals, stage.detection, stage.input_type)
     metadata = OnnxMetadata(
         classes=network.architecture.classes,
@@ -52,5 +53,5 @@ def figures(model: onnx.ModelProto, path: Path) -> dict[str, int]:
         "bytes": path.stat().st_size,
         "nodes": len(model.graph.node),
         "parameters": sum(prod(t.dims) for t in model.graph.initializer),
-        "opset": OPSET,
+        "opset": next(o.version for o in model.opset_import if not o.domain),
     }

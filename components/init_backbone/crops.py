@@ -16,6 +16,7 @@ from components.dataset.images import read_image
 from components.dataset.index import Index
 from components.init_backbone import CropParameters
 from components.networks.device import default_device
+from components.networks.optimizers import AdamW
 from components.progress import progress
 from components.tracking import Run
 from models.assignment import best_match
@@ -89,7 +90,7 @@ def pretrain_on_crops(
     )
     batches = max(1, len(crops) // parameters.batch_size)
     total = parameters.epochs * batches
-    optimizer = torch.optim.AdamW(net.parameters(), lr=parameters.lr, weight_decay=0.01)
+    optimizer = AdamW(net.parameters(), lr=parameters.lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, parameters.lr, total_steps=total)
     bar = progress(range(parameters.epochs), parameters.epochs, "pretrain on crops")
     result = {"loss": 0.0, "accuracy": 0.0}

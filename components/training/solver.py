@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from components.networks.device import default_device
+from components.networks.optimizers import SGD, AdamW
 from components.training.parameters import SolverParameters
 
 BIAS_LR_FACTOR = 2.0
@@ -22,8 +23,8 @@ def build_optimizer(modules: list[nn.Module], solver: SolverParameters) -> torch
     ]
     groups = [group for group in groups if group["params"]]
     if solver.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=solver.lr, momentum=solver.momentum, fused=True)
-    return torch.optim.AdamW(groups, lr=solver.lr, fused=True)
+        return SGD(groups, lr=solver.lr, momentum=solver.momentum, fused=True)
+    return AdamW(groups, lr=solver.lr, fused=True)
 
 
 def in_precision(solver: SolverParameters) -> torch.autocast:

@@ -58,7 +58,7 @@ def box_checks(min_box_px: float) -> list[Check]:
             "box ids are unique",
             "boxes",
             "data",
-            unique("split", "box"),
+            one_of("repeated", False),
             ("annotated",),
             "give each annotation of a file an id of its own",
         ),

@@ -14,12 +14,17 @@ import pandas as pd
 from components.errors import InputError
 from components.validate_data.json_lists import JsonText, json_lists, open_json
 from components.validate_data.layout import Layout, check_inside
-from components.validate_data.tables import CORNERS, Tables, joined
+from components.validate_data.tables import (
+    CORNERS,
+    RECORDS,
+    Tables,
+    categories,
+    joined,
+    split_column,
+)
 
 IMAGE_FOLDERS = ("{name}", "images/{name}", "images", "JPEGImages", "")
 """Where the images of a split are looked for, below the data folder; then beside the JSON."""
-RECORDS = 20_000
-"""Annotations held as Python objects at a time."""
 Records = Iterator[dict[str, Any]]
 
 
@@ -41,18 +46,19 @@ def read_coco(folder: Path, layout: Layout, names: dict[str, str]) -> Tables:
         InputError: a file that is not COCO's, or categories on which the splits disagree.
     """
     contents = {split: load(folder, file, names[split]) for split, file in layout.files.items()}
-    categories = merged_categories(layout, contents)
+    names_by_id = merged_categories(layout, contents)
     for split, content in contents.items():
         content.images.insert(0, "split", split)
-        content.boxes.insert(0, "split", split)
+        content.boxes.insert(0, "split", split_column(split, len(content.boxes)))
     images = joined([content.images for content in contents.values()])
-    table = joined([content.boxes for content in contents.values()])
-    keys = table["category"]
-    table["name"] = pd.Series([categories.get(key) for key in keys], dtype=object)
-    return Tables(images, table, class_names(categories, set(keys)))
+    boxes = joined([content.boxes for content in contents.values()])
+    keys = boxes["category"].cat
+    used = keys.categories.tolist()
+    boxes["name"] = categories([names_by_id.get(key) for key in used]).take(keys.codes.to_numpy())
+    return Tables(images, boxes, class_names(names_by_id, set(used)))
 
 
-def class_names(categories: dict[str, str], used: set[str]) -> list[str]:
+def class_names(names: dict[str, str], used: set[str]) -> list[str]:
     """The names of the categories in the order of their ids, each once.
 
     A name may stand for two categories only if one of them has no box (Roboflow lists its
@@ -62,8 +68,8 @@ def class_names(categories: dict[str, str], used: set[str]) -> list[str]:
         InputError: both have boxes.
     """
     ids: dict[str, str] = {}
-    for key in sorted(categories, key=lambda key: (not key.isdigit(), key.zfill(20))):
-        name = categories[key]
+    for key in sorted(names, key=lambda key: (not key.isdigit(), key.zfill(20))):
+        name = names[key]
         if name in ids and ids[name] in used and key in used:
             raise InputError(
                 f"'{name}' is the name of categories {ids[name]} and {key}, and both have boxes. "
@@ -179,17 +185,19 @@ def image_table(folder: Path, file: Path, name: str, records: Records) -> pd.Dat
     """The images of one split; files that are nowhere keep their name, for the check to find."""
     places = [folder / place.format(name=name) for place in IMAGE_FOLDERS] + [file.parent]
     places = [place for place in places if place.is_dir()]
-    rows = [
-        (
-            id_text(record["id"]),
-            locate(folder, places, check_inside(file, str(record["file_name"]))),
-            record.get("width"),
-            record.get("height"),
+
+    def image_part(records: list[dict[str, Any]], first: int) -> pd.DataFrame:
+        names = [check_inside(file, str(record["file_name"])) for record in records]
+        return pd.DataFrame(
+            {
+                "image": pd.array([id_text(record["id"]) for record in records], dtype="str"),
+                "file": pd.array([locate(folder, places, name) for name in names], dtype="str"),
+                "width": numbers([record.get("width") for record in records]),
+                "height": numbers([record.get("height") for record in records]),
+            }
         )
-        for record in required(file, "images", records, "file_name", "id")
-    ]
-    table = pd.DataFrame(rows, columns=["image", "file", "width", "height"])
-    return table.assign(width=numbers(table["width"]), height=numbers(table["height"]))
+
+    return in_parts(required(file, "images", records, "file_name", "id"), image_part)
 
 
 def locate(folder: Path, places: list[Path], name: str) -> str:
@@ -200,11 +208,18 @@ def locate(folder: Path, places: list[Path], name: str) -> str:
 
 def box_table(records: Records) -> pd.DataFrame:
     """The boxes of one split: COCO's [x, y, width, height] as corners."""
+    return in_parts(records, box_part)
+
+
+def in_parts(
+    records: Records, table_of: Callable[[list[dict[str, Any]], int], pd.DataFrame]
+) -> pd.DataFrame:
+    """The table of all records; ``table_of`` makes it of some, and is told the first's number."""
     parts, number = [], 1
     while part := list(islice(records, RECORDS)):
-        parts.append(box_part(part, number))
+        parts.append(table_of(part, number))
         number += len(part)
-    return joined(parts or [box_part([], 1)])
+    return joined(parts or [table_of([], 1)])
 
 
 def box_part(records: list[dict[str, Any]], first: int) -> pd.DataFrame:
@@ -212,9 +227,9 @@ def box_part(records: list[dict[str, Any]], first: int) -> pd.DataFrame:
     ids = [record.get("id", f"number {n}") for n, record in enumerate(records, start=first)]
     table = pd.DataFrame(
         {
-            "image": [id_text(record.get("image_id")) for record in records],
-            "box": [id_text(value) for value in ids],
-            "category": [id_text(record.get("category_id")) for record in records],
+            "image": categories([id_text(record.get("image_id")) for record in records]),
+            "box": pd.array([id_text(value) for value in ids], dtype="str"),
+            "category": categories([id_text(record.get("category_id")) for record in records]),
             "crowd": numbers([record.get("iscrowd", 0) for record in records]),
         }
     )

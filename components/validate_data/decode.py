@@ -2,10 +2,11 @@
 
 import hashlib
 import io
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
@@ -20,54 +21,56 @@ ORIENTATION = 0x0112
 """EXIF tag: 1 is upright; 2 to 8 ask the viewer to turn or mirror the picture."""
 
 
+class Picture(NamedTuple):
+    """What a file says; `error` is None if its pixels come out."""
+
+    exists: bool = True
+    sha256: str | None = None
+    format: str | None = None
+    real_width: float = math.nan
+    real_height: float = math.nan
+    orientation: float = math.nan
+    error: str | None = None
+
+
+TYPES = {"sha256": "str", "format": "str", "error": "str"}
+
+
 def decode_all(folder: Path, files: Iterable[str]) -> pd.DataFrame:
-    """One row a file: `exists`, `sha256`, `format`, `real_width`, `real_height`, `orientation`,
-    `error` (None if it decodes).
+    """One row a file, with the fields of a `Picture`.
 
     Threads suffice: Pillow and hashlib release the interpreter lock.
     """
     paths = [folder / file for file in files]
     Image.init()  # its plug-ins load on first use, which two threads may not do at once
-    table = pd.DataFrame(threaded(decode, paths, "images", min(8, os.cpu_count() or 1)))
-    return table.astype({"error": object, "sha256": object, "format": object})
+    pictures = threaded(decode, paths, "images", min(8, os.cpu_count() or 1))
+    return pd.DataFrame(pictures, columns=Picture._fields).astype(TYPES)
 
 
-def decode(path: Path) -> dict[str, Any]:
-    """Read and decode one file; see `decode_all` for the keys."""
-    row: dict[str, Any] = {
-        "exists": path.is_file(),
-        "sha256": None,
-        "format": None,
-        "real_width": float("nan"),
-        "real_height": float("nan"),
-        "orientation": float("nan"),
-        "error": None,
-    }
-    if not row["exists"]:
-        return row
+def decode(path: Path) -> Picture:
+    """Read and decode one file."""
+    if not path.is_file():
+        return Picture(exists=False)
     data = path.read_bytes()
-    row["sha256"] = hashlib.sha256(data).hexdigest()
+    picture = Picture(sha256=hashlib.sha256(data).hexdigest())
     try:
-        row |= header_and_pixels(data)
+        return header_and_pixels(data, picture)
     except UnidentifiedImageError:
-        row["error"] = "not recognised as a picture"
+        return picture._replace(error="not recognised as a picture")
     except Exception as error:  # noqa: BLE001 (Pillow's decoders raise many kinds)
-        row["error"] = f"{type(error).__name__}: {error}"
-    return row
+        return picture._replace(error=f"{type(error).__name__}: {error}")
 
 
-def header_and_pixels(data: bytes) -> dict[str, Any]:
-    """What a file's header says; raises what Pillow raises if the pixels do not decode."""
+def header_and_pixels(data: bytes, picture: Picture) -> Picture:
+    """With what the file's header says; raises what Pillow raises if the pixels do not decode."""
     with Image.open(io.BytesIO(data), formats=KNOWN_FORMATS) as image:
-        found = {
-            "format": format_name(image.format or "", data),
-            "real_width": float(image.width),
-            "real_height": float(image.height),
-        }
+        name = format_name(image.format or "", data)
+        width, height = float(image.width), float(image.height)
         image.load()
         orientation = image.getexif().get(ORIENTATION, 1)
         image.convert("RGB")
-    return found | {"orientation": float(orientation if orientation in range(1, 9) else 1)}
+    upright = float(orientation if orientation in range(1, 9) else 1)
+    return picture._replace(format=name, real_width=width, real_height=height, orientation=upright)
 
 
 def format_name(name: str, data: bytes) -> str:

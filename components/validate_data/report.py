@@ -77,7 +77,7 @@ def histogram(boxes: pd.DataFrame) -> list[dict[str, Any]]:
 def sample_pictures(validation: Validation, data: Path) -> list[Picture]:
     """A few pictures with their boxes, always the same ones for the same data."""
     readable = validation.images[validation.images["error"].isna() & validation.images["exists"]]
-    with_bad = set(validation.bad["image_row"].dropna().astype(int))
+    with_bad = set(validation.bad["image_row"])
     bad = readable[readable["row"].isin(with_bad)].head(PICTURES // 2)
     rest = readable.drop(index=bad.index).sort_values("boxes", ascending=False, kind="stable")
     rest = rest[rest["boxes"] > 0].sort_values("row")

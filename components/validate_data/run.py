@@ -21,6 +21,9 @@ from components.validate_data.tables import CORNERS, Tables
 from components.validate_data.validation import Validation, validate
 from components.validate_data.voc import read_voc
 
+IMAGES = 1000
+"""Images whose boxes are Python objects at a time, when the index is written."""
+
 
 def run(stage: ValidateData, run: Run) -> None:
     """Validate the data set; on failure the report goes to the scratch folder.
@@ -80,21 +83,30 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def index_rows(validation: Validation) -> Iterator[dict[str, Any]]:
     """The rows of the index: images with their good boxes, clipped to the image."""
-    images, kept = validation.images, validation.kept.sort_values(["image_row", "row"])
-    label_of = {name: label for label, name in enumerate(validation.classes, start=1)}
-    size = kept[["picture_width", "picture_height"]].to_numpy()
-    corners = np.clip(kept[CORNERS].to_numpy(), 0, np.tile(size, 2)).astype(np.float32)
-    labels = kept["name"].map(label_of).to_numpy(np.int32)
-    crowd = (kept["crowd"] == 1).to_numpy()
-    columns = ["file", "split", "real_width", "real_height", "sha256"]
-    ends = np.cumsum(images["boxes"].to_numpy()).tolist()
-    rows = images[columns].itertuples(index=False, name=None)
+    images = validation.images.assign(image_id=image_ids(validation.images))
+    order = np.argsort(validation.kept["image_row"].to_numpy(), kind="stable")
     begin = 0
-    for image_id, (file, split, width, height, sha256), end in zip(
-        image_ids(images), rows, ends, strict=True
-    ):
-        mine = slice(begin, end)
+    for start in range(0, len(images), IMAGES):
+        part = images.iloc[start : start + IMAGES]
+        end = begin + int(part["boxes"].sum())
+        yield from part_rows(part, validation.kept.iloc[order[begin:end]], validation.classes)
         begin = end
+
+
+def part_rows(
+    images: pd.DataFrame, boxes: pd.DataFrame, classes: list[str]
+) -> Iterator[dict[str, Any]]:
+    """The index's rows of some images, whose boxes are in the images' order."""
+    counts = images["boxes"].to_numpy()
+    size = np.repeat(images[["real_width", "real_height"]].to_numpy(), counts, axis=0)
+    corners = np.clip(boxes[CORNERS].to_numpy(), 0, np.tile(size, 2)).astype(np.float32)
+    labels = 1 + pd.Index(classes).get_indexer(pd.Index(boxes["name"]))
+    crowd = (boxes["crowd"] == 1).to_numpy()
+    columns = ["image_id", "file", "split", "real_width", "real_height", "sha256"]
+    rows = images[columns].itertuples(index=False, name=None)
+    for row, end, count in zip(rows, np.cumsum(counts).tolist(), counts.tolist(), strict=True):
+        image_id, file, split, width, height, sha256 = row
+        mine = slice(end - count, end)
         yield {
             "image_id": image_id,
             "file": file,

@@ -1,6 +1,6 @@
 """From the plain tables to a verdict: what offends, what is dropped, what is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +17,18 @@ from components.validate_data.checks import (
 from components.validate_data.expectations import Outcome, Validator
 from components.validate_data.tables import CORNERS, Tables
 
-KEPT = ["row", "image_row", "split", "name", "crowd", *CORNERS, "picture_width", "picture_height"]
-"""What is still needed of boxes once they are checked."""
+ROWS = 100_000
+"""Boxes that are checked at a time."""
+OF_IMAGE = ["file", "picture_width", "picture_height", "picture"]
+"""What the checks of boxes need to know of the image."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """All outcomes, and the data that remains: images, good boxes (with `row` of their image).
+    """All outcomes, and the data that remains: images, good boxes.
 
-    `bad` are the boxes that fail a check of level `box`.
+    Boxes have `image_row`, the row of their image; -1 if it is not listed. `bad` are the boxes
+    that fail a check of level `box`.
     """
 
     layout: str
@@ -65,27 +68,31 @@ def validate(
     """Run all checks; `pictures` has the rows of `decode_all`, in the order of `tables.images`."""
     validator = Validator()
     images = with_pictures(tables.images, pictures)
-    boxes = with_images(tables.boxes, images)
-    outcomes = validator.run("boxes", boxes, box_checks(min_box_px))
+    boxes = tables.boxes.assign(image_row=image_rows(tables.boxes, images))
+    outcomes = validator.run("boxes", box_parts(boxes, images), box_checks(min_box_px))
     bad = bad_boxes(outcomes)
-    kept = boxes.loc[~boxes["row"].isin(bad["row"]), KEPT]
-    del boxes
-    images["boxes"] = np.bincount(kept["image_row"].astype(np.int64), minlength=len(images))
-    outcomes += validator.run("images", images, image_checks() + collection_checks())
+    kept = boxes.drop(index=bad["row"].tolist()) if len(bad) else boxes
+    images["boxes"] = np.bincount(kept["image_row"], minlength=len(images))
+    outcomes += validator.run("images", [images], image_checks() + collection_checks())
     counts = class_counts(kept, tables.classes)
     used = counts[(counts["train"] + counts["test"]) > 0].reset_index(drop=True)
-    outcomes += validator.run("splits", numbered(split_counts(images)), split_checks())
-    outcomes += validator.run("classes", numbered(used), class_checks())
+    outcomes += validator.run("splits", [numbered(split_counts(images))], split_checks())
+    outcomes += validator.run("classes", [numbered(used)], class_checks())
     classes = used["class"].tolist()
     unused = [name for name in tables.classes if name not in set(classes)]
     return Validation(layout, on_bad_box, outcomes, images, kept, bad, classes, unused)
 
 
 def with_pictures(images: pd.DataFrame, pictures: pd.DataFrame) -> pd.DataFrame:
-    """The images with what their files say, and how often each content occurs."""
+    """The images with what their files say, and how often each content occurs.
+
+    The picture's own size counts; the annotated one where the picture cannot be read.
+    """
     table = numbered(pd.concat([images, pictures], axis=1))
     table["annotated_size"] = size_text(table["width"], table["height"])
     table["picture"] = size_text(table["real_width"], table["real_height"])
+    table["picture_width"] = table["real_width"].fillna(table["width"])
+    table["picture_height"] = table["real_height"].fillna(table["height"])
     content = table["sha256"].fillna(table["file"])
     table["splits_with_it"] = table.groupby(content)["split"].transform("nunique")
     table["copies"] = table.groupby([content, table["split"]])["file"].transform("nunique")
@@ -101,22 +108,33 @@ def size_text(width: pd.Series, height: pd.Series) -> pd.Series:
     """Sizes as ``640 x 480``, None where a number is missing."""
     pairs = zip(width, height, strict=True)
     texts = [f"{w:g} x {h:g}" if np.isfinite(w) and np.isfinite(h) else None for w, h in pairs]
-    return pd.Series(texts, dtype=object, index=width.index)
+    return pd.Series(texts, dtype="str", index=width.index)
+
+
+def image_rows(boxes: pd.DataFrame, images: pd.DataFrame) -> np.ndarray:
+    """The row of each box's image (N,) int32, the first of an id; -1 if none is listed."""
+    column = boxes["image"].cat
+    found = np.full(len(boxes), -1, dtype=np.int32)
+    for split in SPLITS:
+        own = images[images["split"] == split].drop_duplicates("image").set_index("image")["row"]
+        rows = own.reindex(column.categories, fill_value=-1).to_numpy(np.int32)
+        mine = np.flatnonzero(boxes["split"] == split)
+        found[mine] = rows[column.codes.to_numpy()[mine]]
+    return found
+
+
+def box_parts(boxes: pd.DataFrame, images: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The boxes as the checks see them, some at a time; one empty table if there are none."""
+    repeated = boxes.duplicated(["split", "box"], keep=False).to_numpy()
+    for start in range(0, max(len(boxes), 1), ROWS):
+        part = slice(start, start + ROWS)
+        yield with_images(boxes.iloc[part].assign(repeated=repeated[part]), images)
 
 
 def with_images(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """The boxes with their image's file and size, and what the checks need to know.
-
-    The picture's own size counts; the annotated one where the picture cannot be read.
-    """
-    sizes = images.assign(
-        image_row=images["row"],
-        picture_width=images["real_width"].fillna(images["width"]),
-        picture_height=images["real_height"].fillna(images["height"]),
-    )
-    columns = ["split", "image", "file", "image_row", "picture_width", "picture_height", "picture"]
-    sizes = sizes[columns].drop_duplicates(["split", "image"])
-    table = numbered(boxes.merge(sizes, how="left", on=["split", "image"]))
+    """The boxes with their image's file and size, and what the checks need to know."""
+    found = images[OF_IMAGE].reindex(boxes["image_row"]).set_axis(boxes.index)
+    table = pd.concat([boxes, found], axis=1).assign(row=boxes.index)
     x1, y1, x2, y2 = (table[name].to_numpy() for name in CORNERS)
     finite = np.isfinite(table[CORNERS].to_numpy()).all(axis=1)
     side = np.minimum(x2 - x1, y2 - y1)
@@ -142,7 +160,7 @@ def bad_boxes(outcomes: list[Outcome]) -> pd.DataFrame:
 
 def class_counts(boxes: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """The number of boxes of each class in each split: columns class, train, test."""
-    counts = boxes.groupby(["name", "split"]).size().unstack(fill_value=0)
+    counts = boxes.groupby(["name", "split"], observed=True).size().unstack(fill_value=0)
     counts = counts.reindex(index=classes, columns=list(SPLITS), fill_value=0)
     return counts.rename_axis(index="class", columns=None).reset_index()
 

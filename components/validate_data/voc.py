@@ -2,7 +2,8 @@
 
 import math
 from collections import defaultdict
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePath
 from typing import Any, NoReturn
 from xml.etree import ElementTree
 
@@ -11,7 +12,16 @@ from tqdm import tqdm
 
 from components.errors import InputError
 from components.validate_data.layout import Layout, check_inside
-from components.validate_data.tables import BOXES, IMAGES, Tables
+from components.validate_data.tables import (
+    BOXES,
+    CORNERS,
+    IMAGES,
+    RECORDS,
+    Tables,
+    categories,
+    joined,
+    split_column,
+)
 
 
 class NoDoctype(ElementTree.TreeBuilder):
@@ -29,28 +39,45 @@ def read_voc(folder: Path, layout: Layout) -> Tables:
         InputError: an annotation that is missing or no XML.
     """
     files = image_files(folder)
+    images, boxes = [], []
+    for split, listing in layout.files.items():
+        names = tqdm(image_list(folder, listing), desc=f"annotations, {split}", unit="file")
+        remaining = iter(names)
+        while part := list(islice(remaining, RECORDS)):
+            tables = read_part(folder, split, part, files)
+            images.append(tables[0])
+            boxes.append(tables[1])
+    table = joined(boxes)
+    return Tables(joined(images), table, sorted(table["name"].cat.categories))
+
+
+def read_part(
+    folder: Path, split: str, names: list[str], files: dict[str, list[str]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables of images and boxes of some images of a split."""
     images: list[tuple[Any, ...]] = []
     boxes: list[tuple[Any, ...]] = []
-    for split, listing in layout.files.items():
-        for image in tqdm(image_list(folder, listing), desc=f"annotations, {split}", unit="file"):
-            root = load(folder / "Annotations" / f"{image}.xml")
-            size = [number(root, f"size/{key}") for key in ("width", "height")]
-            images.append((split, image, file_of(image, root, files), *size))
-            boxes += [
-                (split, image, f"{image}:{n}", *box_values(node))
-                for n, node in enumerate(root.findall("object"), start=1)
-            ]
-    table = pd.DataFrame(boxes, columns=BOXES)
-    table["name"] = table["name"].astype(object)
-    classes = sorted(table["name"].dropna().unique())
-    return Tables(pd.DataFrame(images, columns=IMAGES), table, classes)
+    for image in names:
+        root = load(folder / "Annotations" / f"{image}.xml")
+        size = [number(root, f"size/{key}") for key in ("width", "height")]
+        images.append((split, image, file_of(image, root, files), *size))
+        boxes += [
+            (image, f"{image}:{n}", *box_values(node))
+            for n, node in enumerate(root.findall("object"), start=1)
+        ]
+    table = pd.DataFrame(boxes, columns=BOXES[1:])
+    table.insert(0, "split", split_column(split, len(table)))
+    for name in ("image", "category", "name"):
+        table[name] = categories(table[name].tolist())
+    table = table.astype({"box": "str", "crowd": "float64", **dict.fromkeys(CORNERS, "float64")})
+    return pd.DataFrame(images, columns=IMAGES), table
 
 
 def image_files(folder: Path) -> dict[str, list[str]]:
     """The files of JPEGImages, by name without suffix."""
     found = defaultdict(list)
-    for path in sorted((folder / "JPEGImages").glob("*")):
-        found[path.stem].append(path.name)
+    for name in sorted(path.name for path in (folder / "JPEGImages").glob("*")):
+        found[PurePath(name).stem].append(name)
     return found
 
 

@@ -20,11 +20,15 @@ ROWS = {
     "data_waiting": 3,
     "roofline": 5,
     "profile": 0,
+    "precision": 4,
+    "compiled": 6,
 }
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_quick(name, tmp_path):
+def test_quick(name, tmp_path, monkeypatch):
+    if name == "compiled":
+        monkeypatch.setattr(torch, "compile", lambda work, **_: work)  # which takes minutes
     device = "cuda" if torch.cuda.is_available() else "cpu"
     budget = Budget(quick=True, device=device, folder=tmp_path)
     rows = importlib.import_module(f"benchmarks.{name}").run(budget)
@@ -32,10 +36,9 @@ def test_quick(name, tmp_path):
     assert all(row.name.startswith(name) and row.ours >= 0 for row in rows)
     assert all(row.ratio is None or row.ratio > 0 for row in rows)
     if name == "profile":
-        assert (
-            "aten::convolution_backward"
-            in (tmp_path / "profile_mobilenet_v2_joint.txt").read_text()
-        )
+        tables = (tmp_path / "profiles.md").read_text()
+        assert tables.count("### mobilenet_v2 96 x 128") == 3
+        assert tables.count("| aten::convolution_backward |") == 3
 
 
 def test_the_suite_goes_on_after_a_failure_and_says_so(tmp_path, monkeypatch, capsys):

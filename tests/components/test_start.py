@@ -24,10 +24,12 @@ USED = {
     "finetune": TRAINING,
     "evaluate": TRAINING | {"pycocotools"},
     "register_model": {"numpy", "pyarrow"},
+    "validate_data": {"jinja2", "numpy", "pandas", "PIL", "pyarrow"},
+    "export_onnx": {"numpy", "onnx", "PIL", "torch", "torchvision"},
     "check_data": set(),
     "fetch_data": set(),
 }
-"""What each stage may have imported. The others' libraries bring half of the list themselves."""
+"""What each stage may have imported. validate_onnx's libraries bring half of the list."""
 LISTED = """
 import json, sys
 from importlib import import_module
@@ -59,9 +61,27 @@ def test_a_stage_imports_only_what_it_uses(stage):
     assert imported(LISTED, stage) & HEAVY <= USED[stage]
 
 
-@pytest.mark.parametrize("stage", [*USED, "validate_data", "export_onnx", "validate_onnx"])
+@pytest.mark.parametrize("stage", [*USED, "validate_onnx"])
 def test_help_imports_nothing_heavy(stage):
     assert not imported(HELP, stage) & HEAVY
+
+
+def test_only_a_process_of_its_own_is_frozen_at_its_end():
+    code = """
+import atexit, gc, sys
+found = []
+atexit.register = lambda function: found.append(function)
+from components.main import main
+for argv in (["--help"], None):
+    sys.argv[1:] = ["--help"]
+    try:
+        main("check_data", argv)
+    except SystemExit:
+        print("frozen" if gc.freeze in found else "not frozen", file=sys.stderr)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stderr.splitlines() == ["not frozen", "frozen"]
 
 
 def test_torch_dynamo_is_there_as_soon_as_it_is_used():

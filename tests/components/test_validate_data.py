@@ -9,6 +9,9 @@ from PIL import Image
 from components.dataset.index import read_index
 from components.errors import InputError
 from components.validate_data import ValidateData
+from components.validate_data import coco as coco_reader
+from components.validate_data import run as stage_run
+from components.validate_data import validation as checking
 from components.validate_data.run import image_ids, run
 
 BOX = [2, 3, 10, 8]
@@ -172,6 +175,47 @@ def test_dropped_boxes_are_listed_everywhere_and_in_no_index(coco, capsys):
     page = (out / "report.html").read_text()
     assert "bbox [12, 3, -4, 5]" in page
     assert "8 bad boxes dropped" in page
+
+
+def outputs(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("on_bad_box", ["drop", "fail"])
+def test_the_parts_that_a_table_is_read_and_checked_in_change_nothing(
+    coco, monkeypatch, on_bad_box
+):
+    for split, content in coco.splits.items():
+        coco.image(split, "b.png")
+        content["categories"].append({"id": 2, "name": "dog"})
+        for n, box in enumerate(BAD_BOXES.values()):
+            coco.box(split, box)
+            coco.box(split, BOX, image_id=2 - n % 2, category_id=1 + n % 2)
+        for fields in BAD_FIELDS.values():
+            coco.box(split, BOX, **fields)
+
+    def all_outputs():
+        try:
+            return outputs(coco.validate(on_bad_box=on_bad_box))
+        except InputError as error:
+            return outputs(coco.folder.parent / "out") | {"message": str(error)}
+
+    whole = all_outputs()
+    assert ("index.arrow" in whole) == (on_bad_box == "drop")
+    for module, name in ((coco_reader, "RECORDS"), (checking, "ROWS"), (stage_run, "IMAGES")):
+        monkeypatch.setattr(module, name, 3 if name == "ROWS" else 1)
+    assert all_outputs() == whole
+
+
+def test_box_ids_that_are_far_apart_are_found_to_be_the_same(coco, monkeypatch):
+    monkeypatch.setattr(checking, "ROWS", 2)
+    for n in range(2, 7):
+        coco.box("train", BOX, id=n)
+    coco.box("train", BOX, id=1)
+    with pytest.raises(InputError, match=r"box ids are unique \(2 of 8 boxes\)"):
+        coco.validate()
+    failed = failed_checks(coco.folder.parent / "out" / "scratch")
+    assert [row["box"] for row in failed["box ids are unique"]] == ["1", "1"]
 
 
 def test_every_kind_of_bad_image_stops_the_pipeline_even_with_drop(coco):

@@ -2,11 +2,13 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from components.errors import InputError
 from components.validate_data import ValidateData
+from components.validate_data import voc as voc_reader
 from components.validate_data.coco import read_coco
 from components.validate_data.decode import decode_all
 from components.validate_data.layout import check_inside, detect
@@ -198,6 +200,17 @@ class TestVoc:
         assert tables.boxes["box"].tolist() == ["a:1", "a:2"]
         assert tables.images["file"].tolist() == ["JPEGImages/a.png", "JPEGImages/b.jpg"]
         assert tables.images["width"].tolist() == [20, 20]
+
+    def test_tables_read_in_parts_are_the_same(self, tmp_path, monkeypatch):
+        for image, split in (("a", "train"), ("b", "train"), ("c", "test")):
+            voc(tmp_path, image, voc_object(name=f"x{image}") + "<object></object>", split)
+        voc(tmp_path, "d")
+        whole = read_voc(tmp_path, detect(tmp_path, NAMES))
+        monkeypatch.setattr(voc_reader, "RECORDS", 1)
+        parts = read_voc(tmp_path, detect(tmp_path, NAMES))
+        for a, b in ((whole.images, parts.images), (whole.boxes, parts.boxes)):
+            pd.testing.assert_frame_equal(a.astype(str), b.astype(str))
+        assert parts.classes == ["xa", "xb", "xc"]
 
     def test_what_is_no_number_is_not_a_number(self, tmp_path):
         voc(tmp_path, "a", voc_object("left") + "<object></object>")
