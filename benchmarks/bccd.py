@@ -10,6 +10,7 @@ shortens the trainings, to try it.
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -57,6 +58,7 @@ def run(budget: Budget) -> list[Row]:
     """Seconds and AP50 of both."""
     folder = (budget.folder / "bccd").absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / "build", ignore_errors=True)  # else an interrupted training would go on
     preset = bccd_preset()
     seconds = {name: run_stage(name, preset, folder) for name in STAGES}
     found = json.loads((folder / "build/evaluate/metrics.json").read_text())["shared"]
@@ -136,7 +138,7 @@ def train_twin(
     for iteration, batch in enumerate(batches):
         set_lr(optimizer, lr_at(solver, iteration))
         inputs = to_device(*as_torchvision(batch), budget.device)
-        losses.append(twin_step(twin, optimizer, *inputs))
+        losses.append(twin_step(twin, optimizer, *inputs, solver))
         if (iteration + 1) % solver.log_every == 0:
             recent = float(torch.stack(losses[-solver.log_every :]).mean())
             print(f"joint, iteration {iteration + 1}: loss {recent:.3f}", file=sys.stderr)

@@ -9,17 +9,17 @@ from collections.abc import Mapping
 import torch
 
 from benchmarks.budget import Budget
-from benchmarks.contenders import IMAGES, in_memory, our_step, timed_steps
-from benchmarks.ours import Part, build_network, precision, trained_parts
+from benchmarks.contenders import IMAGES, PARTS, in_memory, our_step, timed_steps
+from benchmarks.ours import Part, build_network, trained_parts, usual_solver
 from benchmarks.rows import rate_row
 from benchmarks.scenes import CLASSES, batch_of
 from benchmarks.table import Row
 from benchmarks.timing import Seconds, interleaved, stopwatch
 from components.networks.device import on_device
+from components.training.solver import in_precision
 from models.faster_rcnn import FasterRCNN
 from models.parameters import BackboneName
 
-PARTS: Mapping[str, Part] = {"step 1": "rpn", "step 2": "detector"}
 LOSSES = "ours: the step with its losses compiled, theirs: as it is; else as training_step"
 TRUNK = "ours: the convs compiled, their weights as constants of the program; no gradients"
 
@@ -71,7 +71,7 @@ def trunks(network: FasterRCNN, budget: Budget) -> dict[str, Seconds]:
 
     def contender(owner: FasterRCNN) -> Seconds:
         def features() -> None:
-            with torch.no_grad(), precision(budget.device):
+            with torch.no_grad(), in_precision(usual_solver()):
                 owner.features(images)
 
         return stopwatch(features, budget.device)

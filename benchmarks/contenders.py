@@ -1,7 +1,7 @@
 """Training steps of both sides as contenders of `benchmarks.timing.interleaved`."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
 
 from torch import nn
@@ -13,9 +13,12 @@ from benchmarks.timing import Seconds, Times
 from benchmarks.twin import timed_twin, torchvision_twin, twin_optimizer
 from components.training.batches import Batch
 from components.training.loop import Losses
+from components.training.parameters import SolverParameters
 from models.faster_rcnn import FasterRCNN
 from models.parameters import BackboneName, DetectionParameters
 
+PARTS: Mapping[str, Part] = {"step 1": "rpn", "step 2": "detector"}
+"""What the two full training steps train beside the convs."""
 IMAGES = 2
 """N, images a mini-batch."""
 SKIPPED, COUNTED = 1, 2
@@ -38,9 +41,10 @@ def our_step(
     batches: Batches,
     turn: int = COUNTED,
     skipped: int = SKIPPED,
+    solver: SolverParameters | None = None,
 ) -> Seconds:
     """Step 1 (``rpn``) or step 2 (``detector``) of ours, by the project's own loop."""
-    return timed_steps(network, *trained_parts(network, part), batches, turn, skipped)
+    return timed_steps(network, *trained_parts(network, part), batches, turn, skipped, solver)
 
 
 def timed_steps(
@@ -50,12 +54,13 @@ def timed_steps(
     batches: Batches,
     turn: int = COUNTED,
     skipped: int = SKIPPED,
+    solver: SolverParameters | None = None,
 ) -> Seconds:
     """Any training of ours as a contender."""
     count = skipped + turn
 
     def seconds() -> float:
-        laps, _ = timed_training(network, trained, losses, batches(count), count)
+        laps, _ = timed_training(network, trained, losses, batches(count), count, solver)
         return laps.iterations(skipped)
 
     return seconds
@@ -67,13 +72,14 @@ def their_step(
     budget: Budget,
     turn: int = COUNTED,
     skipped: int = SKIPPED,
+    solver: SolverParameters | None = None,
 ) -> Seconds:
     """The joint training step of the network's twin."""
     twin = torchvision_twin(network, PROPOSALS, DETECTION).to(budget.device)
     optimizer = twin_optimizer(twin)
 
     def seconds() -> float:
-        laps, _ = timed_twin(twin, optimizer, batches(skipped + turn))
+        laps, _ = timed_twin(twin, optimizer, batches(skipped + turn), solver)
         return laps.iterations(skipped)
 
     return seconds

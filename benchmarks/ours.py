@@ -1,7 +1,6 @@
 """Our networks, and the project's own training loop with a clock in its batches."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
@@ -150,7 +149,7 @@ def timed_training(
     losses: Losses,
     batches: Iterable[Batch],
     iterations: int,
-    solver: SolverParameters = SOLVER,
+    solver: SolverParameters | None = None,
 ) -> tuple[Laps, Curve]:
     """Train by the project's own loop; the laps and the loss curve.
 
@@ -160,12 +159,10 @@ def timed_training(
         losses: of a batch.
         batches: at least as many as there are iterations; more are not read.
         iterations: of this training, which has an optimizer of its own.
-        solver: optimizer and learning rate.
+        solver: optimizer, learning rate and precision; by default `usual_solver`.
     """
     laps, device = Laps(), default_device().type
-    solver = replace(solver, iterations=iterations, log_every=iterations)
-    if device == "cuda":
-        solver = replace(solver, precision="bfloat16")  # as the twin's; see `precision`
+    solver = replace(solver or usual_solver(), iterations=iterations, log_every=iterations)
     with quiet():
         curve = train(
             network,
@@ -180,9 +177,10 @@ def timed_training(
     return laps, curve
 
 
-def precision(device: str) -> AbstractContextManager[object]:
-    """The precision of both sides: bfloat16 autocast on a GPU, float32 on a CPU."""
-    return torch.autocast("cuda", torch.bfloat16) if device == "cuda" else nullcontext()
+def usual_solver() -> SolverParameters:
+    """The solver of both sides: bfloat16 autocast on a GPU, float32 on a CPU."""
+    gpu = default_device().type == "cuda"
+    return replace(SOLVER, precision="bfloat16" if gpu else "float32")
 
 
 @cache

@@ -13,8 +13,9 @@ LINE, LEFT, WIDTH = 22, 330, 420
 
 
 def write_plot(path: Path, rows: Sequence[Row]) -> None:
-    """Draw the rows that have a ratio and a target, on a logarithmic scale from 0.5 on."""
+    """Draw the rows of speed that have a ratio and a target, on a logarithmic scale from 0.5 on."""
     shown = [row for row in rows if row.ratio is not None and row.target is not None]
+    shown = [row for row in shown if not row.at_most and row.unit != "MiB"]
     ends = [value for row in shown for value in (row.ratio, row.target) if value is not None]
     scale = WIDTH / math.log(max([2.0, *ends]) / 0.5)
     height = LINE * (len(shown) + 2)

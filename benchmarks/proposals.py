@@ -7,13 +7,14 @@ import torch
 
 from benchmarks.budget import Budget
 from benchmarks.contenders import DETECTION
-from benchmarks.ours import PROPOSALS, precision, trained_network
+from benchmarks.ours import PROPOSALS, trained_network, usual_solver
 from benchmarks.rows import rate_row
 from benchmarks.scenes import batch_of
 from benchmarks.table import Row
 from benchmarks.timing import Seconds, interleaved, stopwatch
 from benchmarks.twin import as_torchvision, to_device, torchvision_twin
 from components.networks.device import on_device
+from components.training.solver import in_precision
 from models.faster_rcnn import FasterRCNN
 from models.parameters import BackboneName
 
@@ -68,7 +69,7 @@ def inference(work: Callable[[], object], budget: Budget) -> Seconds:
     """Work without gradients as a contender, in the precision of both sides."""
 
     def in_mode() -> None:
-        with torch.inference_mode(), precision(budget.device):
+        with torch.inference_mode(), in_precision(usual_solver()):
             work()
 
     return stopwatch(in_mode, budget.device)

@@ -6,12 +6,13 @@ from functools import partial
 import torch
 
 from benchmarks.budget import Budget
-from benchmarks.ours import build_network, precision, trained_parts
+from benchmarks.ours import build_network, trained_parts, usual_solver
 from benchmarks.scenes import CLASSES, batch_of
 from benchmarks.table import Row
 from benchmarks.timing import Seconds, interleaved, ratio, stopwatch, summary
 from components.networks.device import on_device
 from components.training.loop import step_generator
+from components.training.solver import in_precision
 from components.training.steps import detector_losses
 from models.faster_rcnn import FasterRCNN
 from models.parameters import BackboneName, RoITargetParameters
@@ -79,7 +80,7 @@ def mini_batch(network: FasterRCNN, images: int, budget: Budget) -> Seconds:
 
     def work() -> None:
         network.zero_grad(set_to_none=True)
-        with precision(budget.device):
+        with in_precision(usual_solver()):
             loss = torch.stack(list(losses(batch, generator()).values())).sum()
         loss.backward()
 

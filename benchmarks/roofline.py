@@ -20,13 +20,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.budget import Budget
 from benchmarks.contenders import DETECTION, in_memory, our_step, their_step
-from benchmarks.ours import PROPOSALS, build_network, precision, trained_parts
+from benchmarks.ours import PROPOSALS, build_network, trained_parts, usual_solver
 from benchmarks.scenes import CLASSES, batch_of
 from benchmarks.table import Row
 from benchmarks.timing import Seconds, interleaved, stopwatch, summary
 from benchmarks.twin import as_torchvision, to_device, torchvision_twin
 from components.networks.device import on_device
 from components.training.loop import step_generator
+from components.training.solver import in_precision
 from models.faster_rcnn import FasterRCNN
 from models.parameters import BackboneName
 
@@ -151,7 +152,7 @@ def counted(loss: Callable[[], Tensor], budget: Budget) -> Work:
     """What forward and backward of a loss do."""
     right = {torch.ops.aten.convolution_backward: conv_backward_flops}
     with FlopCounterMode(display=False, custom_mapping=right) as flops, ByteCounter() as moved:
-        with precision(budget.device):
+        with in_precision(usual_solver()):
             value = loss()
         value.backward()
     return Work(flops.get_total_flops(), moved.total)

@@ -17,6 +17,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -202,17 +203,15 @@ def measure(command: list[str], values: list[str]) -> Cost:
     """
     environment = os.environ | {"FOURSTEP_TRACKING": "off"}
     start, peak, before = time.perf_counter(), 0.0, os.times()
-    with subprocess.Popen(
-        [*command, *values[1:]],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment,
-    ) as process:
-        # Progress bars are a few kB, which the pipe holds until the stage has ended.
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [*command, *values[1:]], stdout=subprocess.DEVNULL, stderr=errors, env=environment
+        )
         while process.poll() is None:
             peak = max(peak, sum(map(unshared_mib, descendants(process.pid))))
             time.sleep(SAMPLE_S)
-        said = process.stderr.read().decode() if process.stderr else ""
+        errors.seek(0)
+        said = errors.read().decode()
     if process.returncode:
         raise RuntimeError(f"{' '.join(values)}: exit status {process.returncode}\n{said[-2000:]}")
     after = os.times()

@@ -25,7 +25,7 @@ def run_all(seconds: Mapping[str, float], device: str | None, quick: bool, folde
     A benchmark that fails is reported, and the others run all the same. What is found so far is
     written after each.
     """
-    keep_freed_memory()  # as every stage does; here both sides profit
+    keep_freed_memory()  # as the stages that make feature maps do; here both sides profit
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []

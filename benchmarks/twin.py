@@ -16,10 +16,11 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import Conv2dNormActivation, FrozenBatchNorm2d, MultiScaleRoIAlign
 
-from benchmarks.ours import SOLVER, Laps, precision
+from benchmarks.ours import SOLVER, Laps, usual_solver
 from components.networks.device import default_device
 from components.training.batches import Batch
-from components.training.solver import build_optimizer
+from components.training.parameters import SolverParameters
+from components.training.solver import build_optimizer, in_precision
 from models.faster_rcnn import FasterRCNN
 from models.parameters import AnchorParameters, DetectionParameters, ProposalParameters
 
@@ -147,9 +148,10 @@ def twin_step(
     optimizer: torch.optim.Optimizer,
     images: list[Tensor],
     targets: Targets,
+    solver: SolverParameters,
 ) -> Tensor:
-    """One joint training step; its loss, left on the device."""
-    with precision(images[0].device.type):
+    """One joint training step in the solver's precision; its loss, left on the device."""
+    with in_precision(solver):
         loss = torch.stack(list(twin(images, targets).values())).sum()
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -158,14 +160,18 @@ def twin_step(
 
 
 def timed_twin(
-    twin: TorchvisionFasterRCNN, optimizer: torch.optim.Optimizer, batches: Iterable[Batch]
+    twin: TorchvisionFasterRCNN,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    solver: SolverParameters | None = None,
 ) -> tuple[Laps, list[float]]:
     """Joint training steps, one a batch; the laps and the losses."""
     laps, device, losses = Laps(), default_device().type, []
+    solver = solver or usual_solver()
     twin.train()
     for batch in laps.through(batches, device):
         images, targets = as_torchvision(batch)
-        losses.append(twin_step(twin, optimizer, *to_device(images, targets, device)))
+        losses.append(twin_step(twin, optimizer, *to_device(images, targets, device), solver))
     return laps, torch.stack(losses).tolist()
 
 

@@ -32,6 +32,12 @@ def check_inputs(stage: Any) -> None:
             )
 
 
+def work_of(name: str) -> Any:
+    """The module that does the stage's work, imported only now."""
+    with lazy_dynamo():
+        return import_module(f"components.{name}.run")
+
+
 def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
     if argv is None:  # a process of its own: its end searches no cycles, half a second with torch
@@ -50,12 +56,10 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
         from components.tracking import Run, track
 
         if not this_process().first:  # it helps the first, and leaves no traces
-            import_module(f"components.{name}.run").run(stage, Run())
+            work_of(name).run(stage, Run())
             return
         with track(stage) as run, sole_use(stage), whole_outputs(stage) as aside:
-            with lazy_dynamo():
-                work = import_module(f"components.{name}.run")
-            work.run(aside, run)
+            work_of(name).run(aside, run)
         if task:
             task.report(stage, run)
     except InputError as error:

@@ -9,7 +9,8 @@ import ctypes
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 """Numbers of mallopt(3)'s settings."""
-NEVER = 2**31 - 1
+NEVER = -1
+"""Of TRIM_THRESHOLD: the top of the heap is not given back either."""
 
 
 def keep_freed_memory() -> bool:

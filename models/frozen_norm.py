@@ -48,10 +48,15 @@ def fold_frozen_norms(module: nn.Module) -> None:
     """Put a `NormedConv2d` for each conv that a `FoldedNorm` follows; names stay as they were.
 
     In torchvision's classifiers each norm is registered right after its conv.
+
+    Raises:
+        ValueError: a norm does not follow a conv without bias; it would be lost.
     """
     for parent in list(module.modules()):
-        before: tuple[str, nn.Module] | None = None
+        before, conv = "", parent
         for name, child in list(parent.named_children()):
-            if isinstance(child, FoldedNorm) and before and isinstance(before[1], nn.Conv2d):
-                setattr(parent, before[0], NormedConv2d(before[1], child))
-            before = (name, child)
+            if isinstance(child, FoldedNorm):
+                if not isinstance(conv, nn.Conv2d) or conv.bias is not None:
+                    raise ValueError(f"norm '{name}' does not follow a conv without bias")
+                setattr(parent, before, NormedConv2d(conv, child))
+            before, conv = name, child

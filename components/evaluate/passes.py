@@ -38,11 +38,11 @@ def pass_over_split(
     proposer = on_device(rpn) if rpn else network
     rule, description = detector.architecture.input, "evaluate, unshared" if rpn else "evaluate"
     batches = split_batches(rule, stage.data, index, stage.split, stage.batch_size, description)
-    with torch.inference_mode():
-        for batch in batches:
+    for batch in batches:
+        with torch.inference_mode():
             features = network.features(batch.pixels)
             rpn_features = proposer.features(batch.pixels) if rpn else features
             given = proposer.require_rpn().propose(rpn_features, batch.sizes, stage.proposals)
             found = network.require_detector().detect(features, given, batch.sizes, stage.detection)
-            parts = batch.rows, batch.images, batch.proposals(given), batch.detections(found)
-            yield from map(Found, *parts)
+        parts = batch.rows, batch.images, batch.proposals(given), batch.detections(found)
+        yield from map(Found, *parts)

@@ -163,6 +163,7 @@ def propose_split(
 ) -> Iterator[ImageProposals]:
     """Proposals of a split, as they are made: images of one size after the other."""
     network, rule = on_device(network), network.architecture.input
-    with torch.inference_mode():
-        for batch in split_batches(rule, data, index, split, batch_size, description):
-            yield from batch.proposals(network.propose(batch.pixels, batch.sizes, proposals))
+    for batch in split_batches(rule, data, index, split, batch_size, description):
+        with torch.inference_mode():
+            found = network.propose(batch.pixels, batch.sizes, proposals)
+        yield from batch.proposals(found)

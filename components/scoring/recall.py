@@ -6,7 +6,7 @@ Average recall is the mean over the IoU thresholds (Hosang et al. 2016, "What ma
 effective detection proposals?", here with COCO's ten thresholds 0.50, 0.55, ... 0.95).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -46,29 +46,6 @@ class RecallCounter:
         if not self._total:
             return np.full(self._covered.shape, np.nan)
         return self._covered / self._total
-
-
-def recall_table(
-    ground_truth: Iterable[np.ndarray],
-    proposals: Iterable[np.ndarray],
-    counts: Sequence[int] = COUNTS,
-    ious: Sequence[float] = IOUS,
-) -> np.ndarray:
-    """Recall for each number of proposals and each IoU threshold; see `RecallCounter`.
-
-    Args:
-        ground_truth: for each image its true boxes (K, 4), crowd boxes left out.
-        proposals: for each image, in the same order, its proposals (P, 4) by falling score.
-        counts: numbers of proposals n.
-        ious: thresholds t.
-
-    Raises:
-        ValueError: the two are not equally long.
-    """
-    counter = RecallCounter(counts, ious)
-    for truth, proposed in zip(ground_truth, proposals, strict=True):
-        counter.add(truth, proposed)
-    return counter.table()
 
 
 def best_overlaps(

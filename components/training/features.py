@@ -153,18 +153,30 @@ def cached_features(
     """
     done = min(folder.open(), kept)
     images = _Images(data, index, network.architecture.input, plan.codes[done:kept])
-    with folder.file.open("r+b" if done else "wb") as file:
+    mode = "r+b" if done else "wb"
+    with _enough_room(folder.file, int(plan.offsets[kept])), folder.file.open(mode) as file:
         file.truncate(int(plan.offsets[done]))
         file.seek(0, os.SEEK_END)
         folder.note(done, int(plan.offsets[done]))
         for number, values in enumerate(_compute(network, images, workers), start=done + 1):
-            with _enough_room(folder.file, int(plan.offsets[kept])):
-                file.write(values.view(torch.uint8).numpy().data)
-                if number % SYNCED_EVERY == 0 or number == kept:
-                    file.flush()
-                    os.fsync(file.fileno())
-                    folder.note(number, int(plan.offsets[number]))
+            _check_shape(values, plan, number - 1, data, index)
+            file.write(values.view(torch.uint8).numpy().data)
+            if number % SYNCED_EVERY == 0 or number == kept:
+                file.flush()
+                os.fsync(file.fileno())
+                folder.note(number, int(plan.offsets[number]))
     return FeatureCache(folder.file, plan, kept)
+
+
+def _check_shape(values: Tensor, plan: FeaturePlan, number: int, data: Path, index: Index) -> None:
+    """Refuse features (h, w, D) that would not lie where the plan looks for them."""
+    planned = (*plan.shapes[number].tolist(), plan.channels)
+    if tuple(values.shape) != planned:
+        file = data / index.image(int(plan.codes[number]) // 2).file
+        raise InputError(
+            f"{file}: gives features of {tuple(values.shape)}, by its size in the index {planned}; "
+            "the picture has changed since validate_data: run that again"
+        )
 
 
 @contextmanager

@@ -22,6 +22,9 @@ from components.training.resume import Curve, ResumePoint
 from models.faster_rcnn import FasterRCNN
 from models.parameters import RoITargetParameters, RPNTargetParameters
 
+WITHOUT_EFFECT = ("feature_cache_gb", "solver.workers", "solver.checkpoint_every")
+"""Parameters that may change while a training is interrupted: its result is the same."""
+
 
 def freeze_fixed(network: FasterRCNN) -> None:
     """Fix the first convs of a pretrained backbone (VGG16: conv1 and conv2)."""
@@ -72,7 +75,6 @@ def train_stage(
 ) -> Curve:
     """Run the training loop for a stage, resumable from its scratch folder."""
     solver = stage.solver
-    key = value_digest([parameters(stage), upstream])
     with together():
         return train(
             network,
@@ -89,10 +91,18 @@ def train_stage(
                 workers=solver.workers,
             ),
             solver,
-            ResumePoint(stage.scratch / UNFINISHED / "resume.safetensors", key),
+            ResumePoint(
+                stage.scratch / UNFINISHED / "resume.safetensors", resume_key(stage, upstream)
+            ),
             run,
             title,
         )
+
+
+def resume_key(stage: Any, upstream: dict[str, str]) -> str:
+    """The digest of all that decides a training."""
+    decisive = {k: v for k, v in parameters(stage).items() if k not in WITHOUT_EFFECT}
+    return value_digest([decisive, upstream])
 
 
 def write_training(

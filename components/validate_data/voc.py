@@ -39,14 +39,17 @@ def read_voc(folder: Path, layout: Layout) -> Tables:
         InputError: an annotation that is missing or no XML.
     """
     files = image_files(folder)
-    images, boxes = [], []
+    images: list[pd.DataFrame] = []
+    boxes: list[pd.DataFrame] = []
     for split, listing in layout.files.items():
         names = tqdm(image_list(folder, listing), desc=f"annotations, {split}", unit="file")
         remaining = iter(names)
-        while part := list(islice(remaining, RECORDS)):
+        part = list(islice(remaining, RECORDS))
+        while part or not images:
             tables = read_part(folder, split, part, files)
             images.append(tables[0])
             boxes.append(tables[1])
+            part = list(islice(remaining, RECORDS))
     table = joined(boxes)
     return Tables(joined(images), table, sorted(table["name"].cat.categories))
 

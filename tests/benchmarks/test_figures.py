@@ -66,9 +66,10 @@ def test_the_table_has_a_line_a_row_and_each_note_once():
 
 def test_json_and_plot(tmp_path):
     rows = [row(), row(name="x < y", ratio=0.3, spread=None), row(name="plain", ratio=None)]
+    rows += [row(name="memory", unit="MiB"), row(name="start-up", at_most=True)]
     write_json(tmp_path / "r.json", rows, {"cpu": "c"}, {"a": 1.0}, [])
     found = json.loads((tmp_path / "r.json").read_text())
-    assert [r["reached"] for r in found["rows"]] == [True, False, True]
+    assert [r["reached"] for r in found["rows"]] == [True, False, True, True, False]
     assert found["rows"][0]["spread"] == [1.9, 2.2]
     write_plot(tmp_path / "r.svg", rows)
     drawn = (tmp_path / "r.svg").read_text()

@@ -23,6 +23,7 @@ from components.training.feature_plan import feature_shapes, plan_features
 from components.training.features import FeatureFolder, cached_features, frozen_features
 from components.training.loop import step_generator
 from components.training.parameters import SolverParameters
+from components.training.steps import resume_key
 from models.faster_rcnn import Architecture, FasterRCNN
 from models.parameters import AnchorParameters, InputParameters
 
@@ -398,16 +399,45 @@ def test_what_is_kept_already_counts_as_room(scenes, tmp_path, monkeypatch, comp
     assert file_of(stage).stat().st_size > 60_000
 
 
-def test_a_disk_that_fills_up_is_an_error_that_names_file_and_bytes(scenes, tmp_path, monkeypatch):
+@pytest.mark.parametrize("at", ["first", "later", "close"])
+def test_a_disk_that_fills_up_is_an_error_that_names_file_and_bytes(
+    scenes, tmp_path, monkeypatch, at
+):
     data, index = scenes
     network = make_network()
     plan = plan_of(index, [[(0, False), (1, True)]] * 2, network)
     folder = FeatureFolder(tmp_path / "features", "k")
 
     def full(self, done, size):
-        if done:
+        if done or at == "first":
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(FeatureFolder, "note", full)
+    if at == "close":
+        monkeypatch.setattr(module.os, "fsync", lambda number: full(folder, 1, 0))
+    else:
+        monkeypatch.setattr(FeatureFolder, "note", full)
     with pytest.raises(InputError, match=rf"features\.bin: .*No space left.* {plan.size} bytes"):
         cached_features(folder, plan, 2, network, data, index, workers=0)
+
+
+def test_a_picture_that_has_changed_its_size_is_an_error_that_names_it(scenes, tmp_path):
+    from torchvision.io import write_png
+
+    data, index = scenes
+    changed = tmp_path / "changed"
+    shutil.copytree(data, changed)
+    write_png(torch.zeros(3, 40, 90, dtype=torch.uint8), str(changed / "0.png"))
+    network = make_network()
+    plan = plan_of(index, [[(0, False), (1, True)]] * 2, network)
+    folder = FeatureFolder(tmp_path / "features", "k")
+    with pytest.raises(InputError, match=r"0\.png: gives features .* has changed since validate"):
+        cached_features(folder, plan, 2, network, changed, index, workers=0)
+
+
+def test_a_training_goes_on_when_what_has_no_effect_is_changed(tmp_path):
+    stage = make_stage(tmp_path, tmp_path)
+    key = resume_key(stage, {"data": "d"})
+    assert resume_key(make_stage(tmp_path, tmp_path, gb=2.0, workers=2), {"data": "d"}) == key
+    assert resume_key(make_stage(tmp_path, tmp_path, checkpoint_every=7), {"data": "d"}) == key
+    assert resume_key(make_stage(tmp_path, tmp_path, lr=0.5), {"data": "d"}) != key
+    assert resume_key(stage, {"data": "e"}) != key

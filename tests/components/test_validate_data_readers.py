@@ -227,6 +227,13 @@ class TestVoc:
         tables = read_voc(tmp_path, detect(tmp_path, NAMES))
         assert (len(tables.images), len(tables.boxes), tables.classes) == (2, 0, [])
 
+    def test_empty_lists_are_no_images(self, tmp_path):
+        voc(tmp_path, "a")
+        for split in ("train", "test"):
+            (tmp_path / "ImageSets" / "Main" / f"{split}.txt").write_text("")
+        tables = read_voc(tmp_path, detect(tmp_path, NAMES))
+        assert (len(tables.images), len(tables.boxes), tables.classes) == (0, 0, [])
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [

@@ -68,3 +68,16 @@ def test_a_copy_has_norms_of_its_own():
 def test_trained_batch_norm_is_left_alone():
     parts = build_backbone("tiny", "batch")
     assert not any(isinstance(m, NormedConv2d) for m in parts.shared.modules())
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (nn.ReLU(), FoldedNorm(1)),
+        (nn.Conv2d(1, 1, 1, bias=True), FoldedNorm(1)),
+        (nn.Conv2d(1, 1, 1, bias=False), nn.ReLU(), FoldedNorm(1)),
+    ],
+)
+def test_a_norm_that_would_be_lost_is_refused(layers):
+    with pytest.raises(ValueError, match="does not follow a conv without bias"):
+        fold_frozen_norms(nn.Sequential(*layers))
