@@ -49,9 +49,8 @@ def main(file: Path, name: str, argv: list[str]) -> None:
         return found
 
     entry.import_module = traced
-    sys.argv[1:] = argv  # as in a process of its own, which ends otherwise than a test's call
     try:
-        entry.main(name)
+        entry.main(name, argv)
     finally:
         append(file, times)
 

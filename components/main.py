@@ -1,7 +1,5 @@
 """Running a stage: ``python -m components.<stage>``, by hand, by DVC or by Kubeflow."""
 
-import atexit
-import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -40,8 +38,6 @@ def work_of(name: str) -> Any:
 
 def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
-    if argv is None:  # a process of its own: its end searches no cycles, half a second with torch
-        atexit.register(gc.freeze)
     try:
         declaration = load_stage(name)
         argv = sys.argv[1:] if argv is None else argv

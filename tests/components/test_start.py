@@ -66,24 +66,6 @@ def test_help_imports_nothing_heavy(stage):
     assert not imported(HELP, stage) & HEAVY
 
 
-def test_only_a_process_of_its_own_is_frozen_at_its_end():
-    code = """
-import atexit, gc, sys
-found = []
-atexit.register = lambda function: found.append(function)
-from components.main import main
-for argv in (["--help"], None):
-    sys.argv[1:] = ["--help"]
-    try:
-        main("check_data", argv)
-    except SystemExit:
-        print("frozen" if gc.freeze in found else "not frozen", file=sys.stderr)
-"""
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stderr.splitlines() == ["not frozen", "frozen"]
-
-
 def test_torch_dynamo_is_there_as_soon_as_it_is_used():
     """The function that torchvision holds, and the module under its own name."""
     code = f"""
