@@ -19,7 +19,7 @@ SECONDS = {
     "profile": 20,
 }
 """What `python -m benchmarks` runs, in this order, and the seconds that each may take."""
-ALONE = {"bccd": 0, "compiled": 180, "precision": 90}
+ALONE = {"bccd": 0, "compiled": 180, "freed_memory": 60, "precision": 90}
 """Run only if named, and their seconds; bccd takes half an hour and more, whatever it is given."""
 
 

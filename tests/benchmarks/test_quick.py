@@ -22,6 +22,7 @@ ROWS = {
     "profile": 0,
     "precision": 4,
     "compiled": 6,
+    "freed_memory": 1,
 }
 
 
