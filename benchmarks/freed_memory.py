@@ -5,31 +5,28 @@ python -m benchmarks freed_memory
 
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import torch
 
 from benchmarks.budget import Budget
 from benchmarks.contenders import IMAGES
+from benchmarks.disk import ROOT
 from benchmarks.ours import build_network
 from benchmarks.rows import rate_row
 from benchmarks.scenes import CLASSES, batch_of
 from benchmarks.table import Row
-from benchmarks.timing import interleaved
+from benchmarks.timing import Seconds, interleaved, stopwatch
 from components.memory import keep_freed_memory
 
-ROOT = Path(__file__).parents[1]
 TURNS = 10
 NOTE = "a process for each round; ours: freed memory is kept, theirs: given back, as glibc does"
 
 
 def run(budget: Budget) -> list[Row]:
     """Images a second with freed memory kept and given back."""
-    contenders: dict[str, Callable[[], float]] = {
+    contenders: dict[str, Seconds] = {
         how: partial(in_new_process, how, *map(str, budget.size)) for how in ("kept", "given back")
     }
     times = interleaved(contenders, budget.share(1), warm_up=0)
@@ -49,13 +46,9 @@ def forward_seconds(how: str, size: tuple[int, int]) -> float:
     if how == "kept":
         keep_freed_memory()
     network, images = build_network("mobilenet_v2", size, CLASSES), batch_of(IMAGES, size).images
-    seconds = []
-    for _ in range(2 + TURNS):
-        start = perf_counter()
-        with torch.inference_mode():
-            network.features(images)
-        seconds.append(perf_counter() - start)
-    return median(seconds[2:])
+    forward = stopwatch(lambda: network.features(images))
+    with torch.inference_mode():
+        return median([forward() for _ in range(2 + TURNS)][2:])
 
 
 if __name__ == "__main__":

@@ -203,10 +203,12 @@ def measure(command: list[str], values: list[str]) -> Cost:
     """
     environment = os.environ | {"FOURSTEP_TRACKING": "off"}
     start, peak, before = time.perf_counter(), 0.0, os.times()
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
             [*command, *values[1:]], stdout=subprocess.DEVNULL, stderr=errors, env=environment
-        )
+        ) as process,
+    ):
         while process.poll() is None:
             peak = max(peak, sum(map(unshared_mib, descendants(process.pid))))
             time.sleep(SAMPLE_S)

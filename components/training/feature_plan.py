@@ -45,6 +45,11 @@ class FeaturePlan:
         """Bytes of all that is worth keeping."""
         return int(self.offsets[-1])
 
+    def shape(self, number: int) -> tuple[int, int, int]:
+        """Height, width and channels of a feature map, as it lies in the file."""
+        height, width = self.shapes[number].tolist()
+        return height, width, self.channels
+
     def fitting(self, room: float) -> int:
         """How many of the first images fit in ``room`` bytes."""
         return int(np.searchsorted(self.offsets, room, side="right")) - 1

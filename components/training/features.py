@@ -61,7 +61,7 @@ class FeatureCache:
         if number < 0 or self._file is None:
             return None
         plan = self._plan
-        values = torch.empty(*plan.shapes[number].tolist(), plan.channels, dtype=plan.dtype)
+        values = torch.empty(plan.shape(number), dtype=plan.dtype)
         place = values.view(torch.uint8).numpy()
         if os.preadv(self._file.fileno(), [place.data], int(plan.offsets[number])) < place.nbytes:
             raise InputError(f"{self._path}: was cut short while in use; run the stage again")
@@ -170,7 +170,7 @@ def cached_features(
 
 def _check_shape(values: Tensor, plan: FeaturePlan, number: int, data: Path, index: Index) -> None:
     """Refuse features (h, w, D) that would not lie where the plan looks for them."""
-    planned = (*plan.shapes[number].tolist(), plan.channels)
+    planned = plan.shape(number)
     if tuple(values.shape) != planned:
         file = data / index.image(int(plan.codes[number]) // 2).file
         raise InputError(
