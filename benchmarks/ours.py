@@ -20,7 +20,7 @@ from components.tracking import Run
 from components.training.batches import Batch
 from components.training.loop import Losses, train
 from components.training.parameters import SolverParameters
-from components.training.resume import Curve, ResumePoint
+from components.training.resume import Curve, Progress, ResumePoint
 from components.training.steps import detector_losses, freeze_fixed, rpn_losses
 from models.backbones import build_backbone
 from models.faster_rcnn import Architecture, FasterRCNN
@@ -134,13 +134,13 @@ class NoResume(ResumePoint):
     """A resume point that keeps nothing: a benchmark leaves no checkpoint."""
 
     def save(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, iteration: int, curve: Curve
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
         """Do nothing."""
 
-    def load(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, Curve]:
+    def load(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
         """Nothing is there."""
-        return 0, []
+        return Progress()
 
 
 def timed_training(

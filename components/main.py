@@ -8,12 +8,14 @@ from typing import Any
 from components import kubeflow
 from components.command_line import parse
 from components.contract import Input, load_stage, paths
+from components.disk import refusals_named
 from components.errors import InputError
 from components.lazy_dynamo import lazy_dynamo
 from components.memory import keep_freed_memory
 from components.outputs import whole_outputs
 from components.processes import start_several, this_process
 from components.scratch import sole_use
+from components.termination import stop_on_sigterm
 
 
 def check_inputs(stage: Any) -> None:
@@ -38,6 +40,7 @@ def work_of(name: str) -> Any:
 
 def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
+    stop_on_sigterm()
     try:
         declaration = load_stage(name)
         argv = sys.argv[1:] if argv is None else argv
@@ -54,7 +57,12 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
         if not this_process().first:  # it helps the first, and leaves no traces
             work_of(name).run(stage, Run())
             return
-        with track(stage) as run, sole_use(stage), whole_outputs(stage) as aside:
+        with (
+            track(stage) as run,
+            sole_use(stage),
+            whole_outputs(stage) as aside,
+            refusals_named(),
+        ):
             work_of(name).run(aside, run)
         if task:
             task.report(stage, run)

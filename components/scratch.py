@@ -1,6 +1,7 @@
 """The scratch folder of a stage: one user at a time, and clean after success."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -53,6 +54,8 @@ def locked(folder: Path) -> Iterator[None]:
         file = (folder / LOCK).open("w")
     except OSError as error:
         raise InputError(f"--scratch {folder}: cannot be written to ({error.strerror})") from None
+    # A killed stage's worker processes live for seconds more; they must not hold its lock.
+    os.register_at_fork(after_in_child=file.close)
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
+from components.termination import leave_stopping_to_the_parent
+
 
 def data_loader(dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:
     """torch's DataLoader with these options, to be iterated at once.
@@ -13,4 +15,4 @@ def data_loader(dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:
     that a worker destroys waits for ever for threads that were not forked with it.
     """
     gc.collect()
-    return DataLoader(dataset, **options)
+    return DataLoader(dataset, worker_init_fn=leave_stopping_to_the_parent, **options)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from components.disk import write_tensors
 from components.errors import InputError
+from components.networks.finite import check_finite
 from models.faster_rcnn import Architecture, FasterRCNN
 from models.parameters import AnchorParameters, InputParameters, RoIHeadParameters
 
@@ -38,7 +39,12 @@ def save_checkpoint(
     parameters: dict[str, Any],
     upstream: dict[str, str],
 ) -> None:
-    """Write tensors and header; the same values give the same bytes."""
+    """Write tensors and header; the same values give the same bytes.
+
+    Raises:
+        InputError: a tensor is not finite, or the disk has no room.
+    """
+    check_finite(tensors, "at the end")
     header = {
         "architecture": asdict(architecture),
         "parameters": parameters,
@@ -47,7 +53,7 @@ def save_checkpoint(
     # One key only: safetensors writes several in no fixed order.
     metadata = {KEY: json.dumps(header, sort_keys=True)}
     contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    save_file(contiguous, path, metadata=metadata)
+    write_tensors(path, contiguous, metadata)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

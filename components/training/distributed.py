@@ -98,6 +98,14 @@ def mean_over_processes(value: Tensor) -> Tensor:
     return _sum(value) / count if count > 1 else value
 
 
+def any_process(asked: bool) -> bool:
+    """Whether one of the processes says so: they stop after the same iteration, or none does."""
+    if this_process().count == 1:
+        return asked
+    device = torch.device("cuda") if torch.cuda.is_available() else torch.device("cpu")
+    return bool(_sum(torch.tensor(float(asked), device=device)).item())
+
+
 def from_the_first(read: Callable[[], T]) -> T:
     """What the first process reads, handed to all: only its machine needs to have the file."""
     process = this_process()

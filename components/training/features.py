@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from torch.utils.data import Dataset
 from components.dataset.images import read_image, resize_image
 from components.dataset.index import Index
 from components.dataset.workers import data_loader
+from components.disk import room_for
 from components.errors import InputError
 from components.networks.device import default_device
 from components.progress import progress
@@ -154,7 +154,7 @@ def cached_features(
     done = min(folder.open(), kept)
     images = _Images(data, index, network.architecture.input, plan.codes[done:kept])
     mode = "r+b" if done else "wb"
-    with _enough_room(folder.file, int(plan.offsets[kept])), folder.file.open(mode) as file:
+    with room_for(folder.file, int(plan.offsets[kept])), folder.file.open(mode) as file:
         file.truncate(int(plan.offsets[done]))
         file.seek(0, os.SEEK_END)
         folder.note(done, int(plan.offsets[done]))
@@ -177,17 +177,6 @@ def _check_shape(values: Tensor, plan: FeaturePlan, number: int, data: Path, ind
             f"{file}: gives features of {tuple(values.shape)}, by its size in the index {planned}; "
             "the picture has changed since validate_data: run that again"
         )
-
-
-@contextmanager
-def _enough_room(file: Path, need: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{file}: cannot be written ({error.strerror}); the frozen features take {need} bytes "
-            "here: free as many, or lower finetune's feature_cache_gb"
-        ) from None
 
 
 def _compute(network: FasterRCNN, images: _Images, workers: int) -> Iterator[Tensor]:

@@ -1,22 +1,21 @@
 """The training loop of all four steps."""
 
-import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from components.errors import InputError
 from components.networks.device import default_device, on_device
 from components.processes import this_process
 from components.progress import progress
+from components.termination import Asked, Terminated, stop_noted
 from components.tracking import Run
 from components.training.batches import Batch
-from components.training.distributed import mean_over_processes, synchronised
+from components.training.distributed import any_process, synchronised
 from components.training.parameters import SolverParameters
-from components.training.resume import Curve, ResumePoint
+from components.training.recent_losses import RecentLosses
+from components.training.resume import Curve, Progress, ResumePoint
 from components.training.solver import build_optimizer, in_precision, lr_at, set_lr
 
 Losses = Callable[[Batch, torch.Generator], dict[str, Tensor]]
@@ -49,39 +48,62 @@ def train(
         The curve: a row every ``log_every`` iterations, with the mean losses since the last.
 
     Raises:
-        InputError: a loss is not finite; names the iteration, its images and the terms. The
-            last good state stays at the resume point.
+        InputError: a loss is not finite; names the iteration, its images and the terms. Or a
+            weight is not, or the disk refuses the resume point. The last good state stays there.
+        Terminated, KeyboardInterrupt: the training was asked to stop, and its state was kept.
     """
     device = default_device()
     on_device(network).eval()
     for part in trained:
         part.train()
     optimizer = build_optimizer(trained, solver)
-    done, curve = resume.load(network, optimizer)
+    begun = resume.load(network, optimizer)
+    curve, recent = begun.curve, RecentLosses.of_rows(begun.names, begun.rows, device)
     losses = synchronised(trained, losses)
-    recent = RecentLosses()
-    bar = progress(batches(done, solver.iterations), solver.iterations, description, done)
-    if done and this_process().first:
-        bar.write(f"{description}: going on from iteration {done}", file=sys.stderr)
-    for iteration, batch in enumerate(bar, start=done):
-        set_lr(optimizer, lr_at(solver, iteration))
-        with in_precision(solver):
-            terms = losses(batch.to(device), step_generator(solver.seed, iteration, device))
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        optimizer.step()
-        recent.add(iteration, batch.files, terms)
+    bar = progress(
+        batches(begun.done, solver.iterations), solver.iterations, description, begun.done
+    )
+    if begun.done and this_process().first:
+        bar.write(f"{description}: going on from iteration {begun.done}", file=sys.stderr)
+    with stop_noted() as asked_to_stop:
+        for iteration, batch in enumerate(bar, start=begun.done):
+            set_lr(optimizer, lr_at(solver, iteration))
+            with in_precision(solver):
+                terms = losses(batch.to(device), step_generator(solver.seed, iteration, device))
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(terms.values())).sum().backward()
+            optimizer.step()
+            recent.add(iteration, batch.files, terms)
 
-        finished = iteration + 1 == solver.iterations
-        if (iteration + 1) % solver.log_every == 0 or finished:
-            means = recent.take_means()
-            curve.append({"iteration": iteration + 1, "lr": lr_at(solver, iteration), **means})
-            run.metrics(means | {"lr": curve[-1]["lr"]}, step=iteration + 1)
-            bar.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in means.items()))
-            due = (iteration + 1) % solver.checkpoint_every < solver.log_every or finished
-            if due and this_process().first:
-                resume.save(network, optimizer, iteration + 1, curve)
+            done = iteration + 1
+            logged = done % solver.log_every == 0 or done == solver.iterations
+            if logged:
+                means = recent.take_means()
+                curve.append({"iteration": done, "lr": lr_at(solver, iteration), **means})
+                run.metrics(means | {"lr": curve[-1]["lr"]}, step=done)
+                bar.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in means.items()))
+            stop = stopping(asked_to_stop, logged)
+            due = done % solver.checkpoint_every < solver.log_every or done == solver.iterations
+            if ((logged and due) or stop) and this_process().first:
+                state = Progress(done, curve, recent.names, recent.rows())
+                resume.save(network, optimizer, state)
+            if stop:
+                bar.write(f"{description}: stopped, kept after iteration {done}", file=sys.stderr)
+                raise stop
     return curve
+
+
+def stopping(asked: Asked, logged: bool) -> type[BaseException] | None:
+    """What to raise after this iteration, if a signal asked to stop.
+
+    Of several processes, each may hear it in another iteration. They agree where they wait for
+    one another anyhow, at a line of the curve.
+    """
+    if this_process().count == 1:
+        return asked()
+    if not logged:
+        return None
+    return (asked() or Terminated) if any_process(asked() is not None) else None
 
 
 def step_generator(seed: int, iteration: int, device: torch.device) -> torch.Generator:
@@ -92,41 +114,3 @@ def step_generator(seed: int, iteration: int, device: torch.device) -> torch.Gen
     """
     torch.manual_seed((seed << 32) + (this_process().number << 26) + iteration)
     return torch.Generator(device).manual_seed((seed << 32) + iteration)
-
-
-@dataclass(slots=True)
-class RecentLosses:
-    """Losses since the last line of the curve, left on the device until they are read at once."""
-
-    names: list[str] = field(default_factory=list)
-    values: list[Tensor] = field(default_factory=list)
-    batches: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
-
-    def add(self, iteration: int, files: tuple[str, ...], terms: dict[str, Tensor]) -> None:
-        """Remember an iteration's losses."""
-        self.names = list(terms)
-        self.values.append(torch.stack([term.detach() for term in terms.values()]))
-        self.batches.append((iteration, files))
-
-    def take_means(self) -> dict[str, float]:
-        """The mean of each term (and their sum, ``loss``) since the last call.
-
-        Raises:
-            InputError: a value is not finite.
-        """
-        values = mean_over_processes(torch.stack(self.values)).tolist()
-        for (iteration, files), terms in zip(self.batches, values, strict=True):
-            if not all(math.isfinite(term) for term in terms):
-                raise _not_finite(iteration, files, dict(zip(self.names, terms, strict=True)))
-        means = [sum(column) / len(values) for column in zip(*values, strict=True)]
-        self.values, self.batches = [], []
-        return dict(zip(self.names, means, strict=True)) | {"loss": sum(means)}
-
-
-def _not_finite(iteration: int, files: tuple[str, ...], terms: dict[str, float]) -> InputError:
-    shown = ", ".join(f"{name} {value:g}" for name, value in terms.items())
-    return InputError(
-        f"the loss of iteration {iteration + 1} is not finite ({shown}) on "
-        f"{', '.join(files)}. Lower solver.lr or add solver.warmup_iterations; the last "
-        "good state is kept in the scratch folder"
-    )

@@ -7,18 +7,34 @@ is written whole or not at all, and removed when the stage has succeeded.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from components.disk import check_writable, room_for, write_tensors
+from components.errors import InputError
+from components.networks.finite import check_finite
 from components.training.distributed import from_the_first
 
 Curve = list[dict[str, float]]
+Row = tuple[int, list[str], list[float]]
+"""Of an iteration that is not in the curve yet: its number, its images and its losses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training came: iterations done, the curve, and the losses since its last line.
+
+    ``names`` are those of each row's losses.
+    """
+
+    done: int = 0
+    curve: Curve = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +45,57 @@ class ResumePoint:
     key: str
 
     def save(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, iteration: int, curve: Curve
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
-        """Keep the state after ``iteration`` iterations."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        header = json.dumps({"key": self.key, "iteration": iteration, "curve": curve})
+        """Keep the state after ``progress.done`` iterations.
+
+        Raises:
+            InputError: it is not finite, or the disk refuses; the state before stays.
+        """
         tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items() if v is not None}
+        check_finite(tensors, f"after iteration {progress.done}")
+        header = json.dumps({"key": self.key, "progress": asdict(progress)})
         aside = self.path.with_suffix(".partial")
+        check_writable(aside)
         contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-        save_file(contiguous, aside, metadata={"resume": header})
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
+        try:
+            write_tensors(aside, contiguous, {"resume": header})
+            with room_for(aside), aside.open("rb") as file:
+                os.fsync(file.fileno())
+        except InputError:
+            aside.unlink(missing_ok=True)  # it would take the room that the user makes
+            raise
         aside.replace(self.path)
 
-    def load(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, Curve]:
-        """Restore the state; the iterations done and the curve, or (0, []) if there is none.
+    def load(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+        """Restore the state; how far it is, or nothing done if there is none.
 
         Of several processes, the first one reads it for all.
         """
-        header, tensors = from_the_first(self._read)
+        progress, tensors = from_the_first(self._read)
         prefix = "network."
         weights = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         if _shapes(weights) != _shapes(network.state_dict()):  # none, or made by other code
-            return 0, []
+            return Progress()
         network.load_state_dict(weights)
         state = optimizer.state_dict()
         state["state"] = _optimizer_state(tensors)
         optimizer.load_state_dict(state)
         _lay_out_as_parameters(optimizer)
-        return header["iteration"], header["curve"]
+        return progress
 
-    def _read(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _read(self) -> tuple[Progress, dict[str, Tensor]]:
         try:
             with safe_open(self.path, framework="pt") as file:
                 header = json.loads(file.metadata()["resume"])
                 if header["key"] != self.key:
-                    return {}, {}
-                return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (FileNotFoundError, SafetensorError, KeyError, TypeError):
-            return {}, {}
+                    return Progress(), {}
+                names = file.keys()
+                return Progress(**header["progress"]), {n: file.get_tensor(n) for n in names}
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return Progress(), {}
 
     def remove(self) -> None:
         """Forget the state."""

@@ -1,15 +1,20 @@
 import math
+import os
+import signal
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from components import disk
 from components.errors import InputError
+from components.termination import Terminated
 from components.tracking import Run
 from components.training.batches import Batch
 from components.training.loop import train
 from components.training.parameters import SolverParameters
-from components.training.resume import ResumePoint
+from components.training.resume import Progress, ResumePoint
 from components.training.solver import build_optimizer, lr_at
 
 
@@ -118,7 +123,7 @@ def test_a_resume_point_of_another_network_is_not_used_and_changes_nothing(tmp_p
     net.head = nn.Linear(5, 2)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     point = ResumePoint(tmp_path / "resume.safetensors", "k")
-    assert point.load(net, build_optimizer([net], solver())) == (0, [])
+    assert point.load(net, build_optimizer([net], solver())) == Progress()
     assert all(torch.equal(net.state_dict()[name], value) for name, value in before.items())
 
 
@@ -158,8 +163,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path)
         fit(tmp_path, solver(), losses=breaking)
     net = Net()
     optimizer = build_optimizer([net.shared, net.head], solver())
-    done, _ = ResumePoint(tmp_path / "resume.safetensors", "k").load(net, optimizer)
-    assert done == 4
+    kept = ResumePoint(tmp_path / "resume.safetensors", "k").load(net, optimizer)
+    assert kept.done == 4
     assert all(p.isfinite().all() for p in net.parameters())
 
 
@@ -174,3 +179,92 @@ def test_schedule_by_hand():
     settings = solver(lr=1.0, warmup_iterations=4, lr_drops=(6, 8), iterations=10)
     shown = [round(lr_at(settings, n), 6) for n in range(10)]
     assert shown == [0.25, 0.5, 0.75, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_keeps_the_iteration_at_hand_and_goes_on_to_the_same_bits(
+    tmp_path, number, raised
+):
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    whole, curve = fit(tmp_path / "a", solver())
+
+    def signalled(first, last):
+        for n in range(first, last):
+            if n == 4:  # between two lines of the curve, and not where a checkpoint is due
+                os.kill(os.getpid(), number)
+            yield batch(n)
+
+    with pytest.raises(raised):
+        fit(tmp_path / "b", solver(), feed=signalled)
+    started = []
+
+    def counting(first, last):
+        started.append(first)
+        return batches(first, last)
+
+    again, second_curve = fit(tmp_path / "b", solver(), feed=counting)
+    assert started == [5]
+    assert equal(whole, again)
+    assert curve == second_curve
+    assert {each: signal.getsignal(each) for each in before} == before
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    def impatient(first, last):
+        yield batch(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield batch(1)
+
+    with pytest.raises(Terminated):
+        fit(tmp_path, solver(), feed=impatient)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_learning_rate_far_too_large_never_reaches_a_checkpoint(tmp_path):
+    with pytest.raises(InputError, match=r"not finite.*Lower solver\.lr"):
+        fit(tmp_path, solver(lr=1e25, log_every=1, checkpoint_every=1))
+    for path in tmp_path.iterdir():
+        assert all(value.isfinite().all() for value in load_file(path).values())
+
+
+def test_weights_that_a_finite_loss_makes_infinite_are_not_kept(tmp_path):
+    """The loss of the iteration that breaks the weights is still finite: they are looked at."""
+
+    def steep(net):
+        good = losses_of(net)
+
+        def losses(batch, generator):
+            terms = good(batch, generator)
+            if batch.files == ("7.png",):  # a square root at 0: the value is 0, the gradient not
+                weight = net.head.weight
+                terms["size"] = (weight - weight.detach()).square().sum().sqrt()
+            return terms
+
+        return losses
+
+    with pytest.raises(InputError, match=r"after iteration 8, .*'network\.\S+' are not finite"):
+        fit(tmp_path, solver(), losses=steep)
+    kept = load_file(tmp_path / "resume.safetensors")
+    assert all(value.isfinite().all() for value in kept.values())
+
+
+def test_a_disk_that_refuses_the_resume_point_leaves_the_last_one(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, solver(), feed=stopping_after(5))
+    kept = (tmp_path / "resume.safetensors").read_bytes()
+    monkeypatch.setattr(disk, "free", lambda path: 100)
+    with pytest.raises(InputError, match=r"resume\.partial: cannot be written .*\d+ bytes .* 100 "):
+        fit(tmp_path, solver())
+    assert [path.name for path in tmp_path.iterdir()] == ["resume.safetensors"]
+    assert (tmp_path / "resume.safetensors").read_bytes() == kept
+
+
+def stopping_after(number):
+    def feed(first, last):
+        yield from batches(first, number)
+        raise KeyboardInterrupt
+
+    return feed

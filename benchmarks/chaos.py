@@ -1,0 +1,292 @@
+"""Kill anywhere: ``make chaos``, or ``python -m benchmarks.chaos --kills 52``.
+
+One project runs `dvc repro` undisturbed. In a second one, each stage is killed with SIGKILL again
+and again, together with dvc and all worker processes: after a random time, or as soon as a file
+is being written. Each time `dvc repro` has to go on from the last resume point. At the end both
+projects must hold the same bytes: weights, proposals, metrics, pages and the ONNX model.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from safetensors import SafetensorError, safe_open
+
+from benchmarks.disk import ROOT
+from pipelines.sections import TASKS
+
+CODE = ("models", "components", "pipelines", "cli", "dvc.yaml", ".dvcignore")
+STAGES = tuple(task for task in TASKS if task not in ("check_params", "fetch_data", "check_data"))
+TRAINING = ("train_rpn", "train_detector", "finetune_rpn", "finetune_detector")
+NO_SCM = "[core]\n    no_scm = true"
+POLL_S = 0.02
+RETRIES = 6
+"""Tries for a kill: a stage may end before its moment has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """What was killed: stage, how the moment was chosen, the seconds after the stage's start.
+
+    ``kept`` is the iteration of the resume point left behind, ``went_on`` the one from which the
+    next run said it goes on; None without one.
+    """
+
+    stage: str
+    moment: str
+    after_s: float
+    kept: int | None
+    went_on: int | None = None
+
+    @property
+    def nothing_lost(self) -> bool:
+        """Whether the next run went on from what was kept."""
+        return self.kept is None or self.kept == self.went_on
+
+
+class Project:
+    """A copy of the project in a folder of its own, with short trainings."""
+
+    def __init__(self, folder: Path, data: Path, iterations: int) -> None:
+        self.folder = folder
+        for name in CODE:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, folder / name)
+        shutil.copytree(data, folder / "data")
+        (folder / ".dvc").mkdir()
+        config = (ROOT / ".dvc" / "config").read_text()
+        (folder / ".dvc" / "config").write_text(config.replace("[core]", NO_SCM))
+        text = yaml.safe_dump(short_params(iterations), sort_keys=False)
+        (folder / "params.yaml").write_text(text)
+
+    def repro(self, log: Path) -> "subprocess.Popen[bytes]":
+        """Start `dvc repro` in a process group of its own."""
+        here = {"PYTHONPATH": str(self.folder), "FOURSTEP_TRACKING": "off"}
+        with log.open("wb") as file:
+            return subprocess.Popen(
+                [sys.executable, "-m", "dvc", "repro"],
+                cwd=self.folder,
+                env=os.environ | here,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    def run(self, log: Path) -> None:
+        """Run `dvc repro` to its end.
+
+        Raises:
+            SystemExit: it failed; with the end of its log.
+        """
+        if self.repro(log).wait():
+            raise SystemExit(f"dvc repro failed:\n{log.read_text(errors='replace')[-4000:]}")
+
+    def resume_point(self, stage: str) -> int | None:
+        """The iteration of a training's resume point, read as the training itself reads it."""
+        path = self.folder / "build/.scratch" / stage / "unfinished/resume.safetensors"
+        try:
+            with safe_open(path, framework="np") as file:
+                return int(json.loads(file.metadata()["resume"])["progress"]["done"])
+        except (OSError, SafetensorError):
+            return None
+
+    def being_written(self, stage: str) -> bool:
+        """Whether the stage has a half-written file: an output, or its resume point."""
+        folders = (self.folder / "build" / stage, self.folder / "build/.scratch" / stage)
+        return any(path for folder in folders for path in folder.rglob("*.partial"))
+
+    def outputs(self) -> dict[str, str]:
+        """The digest of every output, as DVC notes them."""
+        lock = yaml.safe_load((self.folder / "dvc.lock").read_text())
+        return {
+            out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]
+        }
+
+
+def short_params(iterations: int) -> dict[str, object]:
+    """The embedded default's params.yaml with trainings of some iterations."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["init_backbone"]["crops"]["epochs"] = 2
+    for stage in TRAINING:
+        params[stage]["solver"] |= {
+            "iterations": iterations,
+            "lr_drops": [iterations * 3 // 4],
+            "warmup_iterations": 0,
+            "log_every": 5,
+            "checkpoint_every": 10,
+        }
+    return dict(params)
+
+
+def kill_tree(process: "subprocess.Popen[bytes]") -> None:
+    """SIGKILL for a process, its children and theirs, as a machine that loses power."""
+    try:
+        tree = [*psutil.Process(process.pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        tree = []
+    process.kill()
+    for each in tree:
+        try:
+            each.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+
+
+def stage_process(parent: int, stage: str) -> psutil.Process | None:
+    """The process that DVC started for a stage, or None as long as there is none."""
+    try:
+        for child in psutil.Process(parent).children(recursive=True):
+            if child.name().startswith("python") and child.environ().get("DVC_STAGE") == stage:
+                return child
+    except psutil.Error:
+        pass
+    return None
+
+
+def kill_once(
+    project: Project, stage: str, moment: str, within_s: float, log: Path
+) -> tuple[float | None, "subprocess.Popen[bytes]"]:
+    """Run `dvc repro` and kill all of it in a stage; the seconds after its start, or None."""
+    process = project.repro(log)
+    while process.poll() is None:
+        if (child := stage_process(process.pid, stage)) is None:
+            time.sleep(POLL_S)
+            continue
+        start = time.monotonic()
+        limit = start + random.uniform(0, within_s)
+        while child.is_running() and process.poll() is None:
+            written = moment == "writing" and project.being_written(stage)
+            if written or (moment == "random" and time.monotonic() >= limit):
+                after = time.monotonic() - start
+                kill_tree(process)
+                return after, process
+            time.sleep(POLL_S / 4)
+        break
+    process.wait()
+    return None, process
+
+
+def went_on(log: Path) -> int | None:
+    """The iteration from which a run says that its first training goes on."""
+    text = log.read_text(errors="replace")
+    mark = "going on from iteration "
+    return int(text.split(mark)[1].split()[0]) if mark in text else None
+
+
+def chaos(project: Project, kills: int, within_s: dict[str, float], log: Path) -> Iterator[Kill]:
+    """Kill each stage in turn, its share of ``kills``, then go on to the next."""
+    for number, stage in enumerate(STAGES):
+        share = kills // len(STAGES) + (number < kills % len(STAGES))
+        for count in range(share):
+            before = project.resume_point(stage)
+            moment = "writing" if count % 2 else "random"
+            after, said = None, None
+            for _ in range(RETRIES):
+                after, _ = kill_once(project, stage, moment, within_s[stage], log)
+                said = went_on(log)
+                if after is not None:
+                    break
+                forget(project, stage)  # it had ended: it runs again, from nothing
+                before = None
+            if after is not None:
+                kept = project.resume_point(stage)
+                if before is not None and said is None and kept == before:
+                    said = before  # killed before it came to its training
+                yield Kill(stage, moment, after, before, said)
+
+
+def forget(project: Project, stage: str) -> None:
+    """Make a finished stage run again."""
+    lock = project.folder / "dvc.lock"
+    content = yaml.safe_load(lock.read_text())
+    content["stages"].pop(stage, None)
+    lock.write_text(yaml.safe_dump(content))
+    shutil.rmtree(project.folder / "build" / stage, ignore_errors=True)
+    shutil.rmtree(project.folder / ".dvc/cache/runs", ignore_errors=True)
+
+
+def durations(project: Project, log: Path) -> dict[str, float]:
+    """Run a project undisturbed; how long each of its stages took, in seconds."""
+    process = project.repro(log)
+    seen: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    while process.poll() is None:
+        for stage in STAGES:
+            if stage_process(process.pid, stage):
+                seen[stage].append(time.monotonic())
+                break
+        time.sleep(POLL_S)
+    if process.returncode:
+        raise SystemExit(f"dvc repro failed:\n{log.read_text(errors='replace')[-4000:]}")
+    return {stage: times[-1] - times[0] if times else 1.0 for stage, times in seen.items()}
+
+
+def main() -> None:
+    """Run, kill, compare, and say what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kills", type=int, default=52)
+    parser.add_argument("--iterations", type=int, default=60)
+    parser.add_argument("--images", type=int, default=60, help="training scenes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, default=Path("build/chaos"))
+    parser.add_argument("--result", type=Path, default=Path("build/chaos.json"))
+    given = parser.parse_args()
+    random.seed(given.seed)
+    found = measure(given.folder.absolute(), given.kills, given.iterations, given.images)
+    given.result.write_text(json.dumps(found, indent=1) + "\n")
+    print(
+        f"{found['kills']} kills in {len(found['by_stage'])} stages, "
+        f"{found['went_on']} with a resume point, {found['lost']} of these lost; "
+        f"{found['outputs']} outputs, {len(found['differ'])} differ; {found['seconds']:.0f} s"
+    )
+    if found["lost"] or found["differ"]:
+        raise SystemExit(f"lost or different: {found}")
+
+
+def measure(folder: Path, kills: int, iterations: int, images: int) -> dict[str, Any]:
+    """The figures of one run of everything."""
+    from cli.demo_data import make_demo_data
+
+    start = time.monotonic()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    make_demo_data(folder / "data", train_images=images, test_images=max(6, images // 5))
+    whole = Project(folder / "undisturbed", folder / "data", iterations)
+    within = durations(whole, folder / "undisturbed.log")
+    killed = Project(folder / "killed", folder / "data", iterations)
+    log = folder / "killed.log"
+    done: list[Kill] = []
+    for kill in chaos(killed, kills, within, log):
+        print(f"{len(done) + 1:3} {kill}", flush=True)
+        done.append(kill)
+    killed.run(log)
+    wanted, got = whole.outputs(), killed.outputs()
+    return {
+        "kills": len(done),
+        "by_stage": {s: sum(k.stage == s for k in done) for s in STAGES},
+        "while_writing": sum(kill.moment == "writing" for kill in done),
+        "went_on": sum(kill.kept is not None for kill in done),
+        "lost": sum(not kill.nothing_lost for kill in done),
+        "outputs": len(wanted),
+        "differ": sorted(p for p in wanted.keys() | got.keys() if wanted.get(p) != got.get(p)),
+        "left_over": [p.name for p in (killed.folder / "build").rglob("*.partial")],
+        "seconds": time.monotonic() - start,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""SIGTERM and SIGKILL against real stages: the state is kept, the next run goes on from it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from components.command_line import arguments
+from components.contract import load_stage, roles
+
+SOLVER = {"iterations": 40, "images_per_batch": 2, "log_every": 2, "checkpoint_every": 10_000}
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory, demo_data, demo_index_path):
+    """The command of a training with a worker process, its outputs below a folder."""
+    from tests.conftest import run_stage
+
+    out = tmp_path_factory.mktemp("backbone")
+    section = {"name": "tiny", "weights": "none", "input": {"short_side": 64, "long_side": 80}}
+    start = paths("init_backbone", out, data=demo_data, index=demo_index_path)
+    assert run_stage("init_backbone", *start, *arguments(section)).returncode == 0
+
+    def build(folder, **solver):
+        given = {"data": demo_data, "index": demo_index_path, "backbone": out / "backbone"}
+        section = {"solver": SOLVER | {"workers": 1, "lr": 0.01} | solver}
+        section["anchors"] = {"scales": [0.5, 1.0], "ratios": [1.0]}
+        flags = [*paths("train_rpn", folder, **given), *arguments(section)]
+        return [sys.executable, "-m", "components.train_rpn", *flags]
+
+    return build
+
+
+def paths(stage, out, **given):
+    return [f"--{name}={given.get(name, out / name)}" for name in roles(load_stage(stage))]
+
+
+def start(command):
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it takes too long"
+        time.sleep(0.05)
+
+
+def test_sigterm_to_the_whole_group_keeps_the_state_and_the_next_run_ends_in_the_same_bytes(
+    command, tmp_path
+):
+    whole = subprocess.run(command(tmp_path / "whole"), capture_output=True, check=False)
+    assert whole.returncode == 0
+    out = tmp_path / "stopped"
+    process = start(command(out))
+    wait_for(lambda: (out / "scratch" / ".lock").exists())
+    time.sleep(1.5)  # wherever it is by then
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert not list(out.rglob(".rpn.*"))
+    again = subprocess.run(command(out), capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    if "stopped, kept after iteration" in said:
+        kept = said.split("stopped, kept after iteration ")[1].split()[0]
+        assert f"going on from iteration {kept}" in again.stderr
+    for name in ("rpn", "metrics", "curve", "page"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_killed_stage_frees_its_scratch_folder_though_its_workers_live_on(command, tmp_path):
+    long = command(tmp_path, iterations=100_000, checkpoint_every=2)
+    process = start(long)
+    wait_for((tmp_path / "scratch/unfinished/resume.safetensors").exists)
+    process.kill()
+    process.wait()
+    second = start(long)  # at once: worker processes find out in seconds that they are orphans
+    said = second.stderr.readline()
+    while said and "going on from iteration" not in said:
+        assert "another run of this stage" not in said
+        said = second.stderr.readline()
+    assert "going on from iteration" in said
+    third = subprocess.run(long, capture_output=True, text=True, check=False)
+    assert third.returncode == 1
+    assert "another run of this stage with the same inputs is at work" in third.stderr
+    second.terminate()
+    second.communicate(timeout=60)
+    assert second.returncode == 143
