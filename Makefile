@@ -59,3 +59,21 @@ clean:
 .PHONY: bench
 bench: setup # under 20 minutes on 2 cores, with nothing else running; see docs/performance.md
 	python -m benchmarks
+
+# Tools that look at the lock and are no part of it: each in an environment of its own.
+PIP_AUDIT := uv tool run pip-audit@2.10.1
+CYCLONEDX := uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py
+VULNERABILITIES ?= pypi
+SBOM := build/sbom.json
+
+.PHONY: audit sbom
+audit: setup # known vulnerabilities of what is locked; VULNERABILITIES=osv asks osv.dev instead
+	@# Strict: a package that could not be looked up fails, so no answer is no pass.
+	$(PIP_AUDIT) --strict --vulnerability-service $(VULNERABILITIES) --progress-spinner off \
+	  --disable-pip --require-hashes --requirement requirements.txt
+
+sbom: setup # what is locked, with its hashes, as CycloneDX; the same lock gives the same bytes
+	mkdir -p $(dir $(SBOM))
+	$(CYCLONEDX) requirements --index-url "" --pyproject pyproject.toml --output-reproducible \
+	  --output-format JSON --output-file $(SBOM) requirements.txt
+	$(BIN)/python -m cli.sbom $(SBOM)

@@ -50,6 +50,9 @@ _READ = ("image_id", "file", "width", "height", "boxes", "labels", "crowd")
 _ROWS = 1024
 """Rows that are Python objects at a time, when an index is written."""
 
+OUTSIDE = r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)|\x00"
+"""What no name has that validate_data writes: absolute ones, ``..``; an index may be forged."""
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -155,6 +158,8 @@ def read_index(path: Path) -> Index:
         metadata = {k.decode(): v.decode() for k, v in table.schema.metadata.items()}
         if not table.schema.equals(SCHEMA):
             raise InputError(f"{path}: the columns are {table.schema.names}, not an index's")
+        if pc.any(pc.match_substring_regex(table["file"], OUTSIDE)).as_py():
+            raise InputError(f"{path}: names images outside of the data folder; it is not read")
         return Index(
             table, tuple(json.loads(metadata["classes"])), metadata["layout"], metadata["digest"]
         )

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.errors import InputError
@@ -64,7 +64,13 @@ class DvcRemote:
                 f"remote {self.name}: what it holds as version {md5} is something else (damaged, "
                 "or an answer of a login page). `dvc push` the version again."
             )
-        return {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
+        listed = listed_files(content)
+        if listed is None:
+            raise InputError(
+                f"remote {self.name}: version {md5} lists files outside of its folder, or is no "
+                "listing of DVC's; nothing is fetched. `dvc add` and `dvc push` the data again."
+            )
+        return listed
 
     def fetch(self, md5: str, path: Path, what: str) -> None:
         """Write the object with this digest to a file; ``what`` names it in errors.
@@ -77,6 +83,26 @@ class DvcRemote:
             self._store.fs.get_file(self._store.oid_to_path(md5), str(path))
         except Exception as error:  # noqa: BLE001 (each kind of store has errors of its own)
             raise InputError(f"remote {self.name}: {explained(error, md5, what)}") from None
+
+
+def listed_files(content: bytes) -> dict[str, str] | None:
+    """The MD5 of each file by path, as DVC lists a folder; None if anything in it is not right.
+
+    The version's digest vouches for the listing, but MD5 is no proof against a forger: a name
+    must not lead out of the folder, nor a digest, which is part of a path, out of the remote.
+    """
+    try:
+        listed = {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
+        right = all(is_inside(n) and re.fullmatch("[0-9a-f]{32}", d) for n, d in listed.items())
+    except (ValueError, TypeError, KeyError):
+        return None
+    return listed if right else None
+
+
+def is_inside(name: str) -> bool:
+    """Whether a path of a listing stays in the folder: relative, and no part of it is ``..``."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and parts[0] != "/" and ".." not in parts and "\0" not in name
 
 
 def explained(error: Exception, md5: str, what: str) -> str:

@@ -1,5 +1,6 @@
 """Pretrained weights: torchvision's download by name, or a local file. No pickle is executed."""
 
+import struct
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -13,6 +14,9 @@ from components.digest import path_digest
 from components.errors import InputError
 from models.backbones import Backbone
 from models.parameters import BackboneName
+
+DAMAGED = (RuntimeError, ValueError, EOFError, TypeError, LookupError, AttributeError, struct.error)
+"""What torch's reader, which runs nothing, stumbles over in a file of something else."""
 
 
 def torchvision_weights(name: BackboneName) -> dict[str, Tensor]:
@@ -28,7 +32,13 @@ def torchvision_weights(name: BackboneName) -> dict[str, Tensor]:
             f"weights: torchvision has no weights for '{name}'; use none, crops or a file"
         ) from None
     try:
-        return dict(weights.get_state_dict(progress=True, check_hash=True))
+        # Only a download's hash is checked, not that of a file in torch's cache.
+        return dict(weights.get_state_dict(progress=True, check_hash=True, weights_only=True))
+    except UnpicklingError as error:
+        raise InputError(
+            f"weights: what torch's cache holds as {weights} is no plain tensors ({error}); "
+            f"remove {torch.hub.get_dir()}/checkpoints"
+        ) from None
     except OSError as error:
         raise InputError(
             f"weights: the download of {weights} failed ({error}); check the network, or give "
@@ -49,8 +59,11 @@ def file_weights(path: Path, sha256: str = "") -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (SafetensorError, UnpicklingError, RuntimeError, ValueError, EOFError) as error:
+        found = dict(torch.load(path, map_location="cpu", weights_only=True))
+        if not all(isinstance(value, Tensor) for value in found.values()):
+            raise ValueError("some of its values are no tensors")
+        return found
+    except (SafetensorError, UnpicklingError, *DAMAGED) as error:
         raise InputError(f"weights: {path} holds no plain tensors ({error})") from None
 
 

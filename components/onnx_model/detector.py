@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 
 from components.errors import InputError
+from components.onnx_model.external import check_self_contained
 from components.onnx_model.metadata import OnnxMetadata
 
 # cuDNN's exhaustive search would start anew for every image size. TF32 keeps 10 bits of the
@@ -37,7 +38,8 @@ class OnnxDetector:
             threads: CPU threads; 0 means one a core.
 
         Raises:
-            InputError: not an ONNX model, not one of this project, or no usable GPU.
+            InputError: not an ONNX model, one that names other files, not one of this project, or
+                no usable GPU.
         """
         self._session = _session(path, cuda, threads)
         self.provider: str = self._session.get_providers()[0]
@@ -59,6 +61,7 @@ class OnnxDetector:
 def _session(path: Path, cuda: bool, threads: int) -> Any:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the ONNX file that export_onnx wrote")
+    check_self_contained(path)
     onnxruntime.set_default_logger_severity(FATAL)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL

@@ -7,6 +7,7 @@ from typing import Any
 from components.dataset.index import read_index
 from components.errors import InputError
 from components.metrics import read_metrics
+from components.onnx_model.external import check_self_contained
 from components.register_model import RegisterModel
 from components.tracking import Run
 
@@ -40,8 +41,10 @@ def gate(stage: RegisterModel) -> float:
     keeps a model out that was brought here by hand.
 
     Raises:
-        InputError: the model differs from the trained one, or the metric is missing or too low.
+        InputError: the model names other files or differs from the trained one, or the metric is
+            missing or too low.
     """
+    check_self_contained(stage.model)
     if not read_metrics(stage.validation).get("passed"):
         raise InputError(
             f"{stage.validation}: the ONNX model differs from the trained one ('passed' is not 1); "

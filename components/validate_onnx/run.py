@@ -14,6 +14,7 @@ from components.metrics import write_metrics
 from components.networks.checkpoint import load_network
 from components.networks.inference import detect_split
 from components.onnx_model.detector import OnnxDetector
+from components.onnx_model.external import check_self_contained
 from components.scoring.average_precision import coco_metrics
 from components.tracking import Run
 from components.validate_onnx import ValidateOnnx
@@ -59,7 +60,9 @@ def check_file(path: Path) -> None:
 
     Raises:
         CheckFailed: with what it found.
+        InputError: the model names other files; the checker would look for them.
     """
+    check_self_contained(path)
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except Exception as error:  # noqa: BLE001 (the checker raises protobuf's errors as well)

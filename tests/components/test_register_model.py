@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 
 from components.command_line import command_line_parser, parse
@@ -18,7 +19,7 @@ from components.tracking import Run
 def stage(tmp_path: Path) -> RegisterModel:
     """A model that passes the gate."""
     write_index(tmp_path / "index", [], ["cell"], "coco")
-    (tmp_path / "model.onnx").write_bytes(b"a model")
+    (tmp_path / "model.onnx").write_bytes(onnx.ModelProto(ir_version=10).SerializeToString())
     (tmp_path / "evaluation.json").write_text('{"shared": {"AP": 0.59, "AP50": 0.9}}')
     (tmp_path / "validation.json").write_text('{"passed": 1.0, "max_box_error": 1e-05}')
     return RegisterModel(

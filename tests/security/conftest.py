@@ -1,0 +1,3 @@
+"""The compiled pipeline, as the tests of pipelines have it."""
+
+from tests.pipelines.conftest import compiled as compiled
