@@ -5,8 +5,10 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
@@ -14,6 +16,7 @@ from components.contract import parameters, roles
 from components.errors import InputError
 
 
+@cache
 def field_docs(cls: type) -> dict[str, str]:
     """The docstring under each field of a dataclass, by field name."""
     docs: dict[str, str] = {}
@@ -32,6 +35,11 @@ def field_docs(cls: type) -> dict[str, str]:
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are `InputError`s."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # argparse takes -1 for a value, but -1e-05 and -inf for flags.
+        self._negative_number_matcher = re.compile(r"-(\d|\.\d|inf|nan)")
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and exiting."""

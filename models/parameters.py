@@ -42,6 +42,12 @@ class AnchorParameters:
     def __post_init__(self) -> None:
         check_positive(self, "base_size", "scales", "ratios")
 
+    def fit_inside(self, height: float, width: float) -> bool:
+        """Whether an image of this size can hold at least one of the anchors."""
+        roots = [self.base_size * scale for scale in self.scales]
+        sides = [(root * ratio**0.5, root / ratio**0.5) for root in roots for ratio in self.ratios]
+        return any(h <= height and w <= width for h, w in sides)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RPNTargetParameters:
@@ -61,6 +67,11 @@ class RPNTargetParameters:
     def __post_init__(self) -> None:
         check_fraction(self, "positive_iou", "negative_iou", "positive_fraction")
         check_positive(self, "anchors_per_image", "smooth_l1_beta")
+        if int(self.anchors_per_image * self.positive_fraction) == 0:
+            raise ValueError(
+                f"positive_fraction: {self.positive_fraction} of anchors_per_image "
+                f"{self.anchors_per_image} is no positive anchor; raise one of them"
+            )
         if self.negative_iou > self.positive_iou:
             raise ValueError(
                 f"negative_iou: {self.negative_iou} is above positive_iou {self.positive_iou}"
@@ -84,6 +95,11 @@ class ProposalParameters:
         check_fraction(self, "nms_iou")
         check_positive(self, "post_nms")
         check_at_least(self, "pre_nms", 0)
+        if 0 < self.pre_nms < self.post_nms:
+            raise ValueError(
+                f"post_nms: {self.post_nms} proposals cannot be kept of pre_nms {self.pre_nms}; "
+                "lower post_nms, or raise pre_nms (0 means all)"
+            )
         check_at_least(self, "min_size", 0)
 
 

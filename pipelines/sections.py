@@ -2,16 +2,17 @@
 
 import dataclasses
 import json
+import reprlib
 from argparse import ArgumentTypeError
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
-from components.command_line import arguments, field_default, parse
-from components.contract import load_stage, roles
+from components.command_line import arguments, parse
+from components.contract import load_stage, parameters, roles
 from components.errors import InputError
 from components.kubeflow import json_object, whole_numbers
 from pipelines.suggest import suggest
@@ -102,7 +103,7 @@ def check_sections(sections: Mapping[str, Any], source: str) -> dict[str, Any]:
     """
     for name in sections:
         if name not in STAGE_OF:
-            raise InputError(f"{source}: unknown section '{name}'{suggest(name, STAGE_OF)}")
+            raise InputError(f"{source}: unknown section '{name}'{suggest(str(name), STAGE_OF)}")
     for name in STAGE_OF:
         if name not in sections:
             raise InputError(
@@ -110,11 +111,48 @@ def check_sections(sections: Mapping[str, Any], source: str) -> dict[str, Any]:
             )
     stages = {}
     for name, section in sections.items():
+        if not isinstance(section, Mapping | None):
+            raise InputError(
+                f"{source}: {name}: {shown(section)} is no section; write `{name}: {{}}` at least"
+            )
         try:
             stages[name] = check_section(STAGE_OF[name], section or {})
         except InputError as error:
             raise InputError(f"{source}: {name}.{error}") from None
+    try:
+        check_together(stages)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
     return stages
+
+
+def check_together(stages: Mapping[str, Any]) -> None:
+    """Refuse sections of which each is possible, but not together.
+
+    Raises:
+        InputError: naming both settings.
+    """
+    for part in ("rpn", "detector"):
+        if (found := stages[f"finetune_{part}"].part) != part:
+            raise InputError(
+                f"finetune_{part}.part: {found} is another step's; write `part: {part}`"
+            )
+    anchors, rule = stages["train_rpn"].anchors, stages["init_backbone"].input
+    sides = (rule.short_side, rule.long_side)
+    if not (anchors.fit_inside(*sides) or anchors.fit_inside(*reversed(sides))):
+        raise InputError(
+            f"train_rpn.anchors: scales {anchors.scales} of base_size {anchors.base_size} are all "
+            f"larger than the largest image, {sides[0]} x {sides[1]} pixels (init_backbone.input); "
+            "give smaller scales or a larger input"
+        )
+    # What was evaluated is what is deployed.
+    for group in ("proposals", "detection"):
+        one, other = (parameters(stages[s]) for s in ("evaluate", "export_onnx"))
+        for key in (k for k in one if k.startswith(f"{group}.") and one[k] != other[k]):
+            raise InputError(
+                f"export_onnx.{key}: {other[key]}, but evaluate.{key} is {one[key]}: another "
+                "detector would be exported than evaluated; give both the same"
+            )
 
 
 def with_settings(sections: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -158,10 +196,7 @@ def check_section(stage: str, section: Mapping[str, Any]) -> Any:
         InputError: beginning with the key.
     """
     cls = load_stage(stage)
-    known = parameter_names(cls)
-    for key in flatten(section):
-        if key not in known:
-            raise InputError(f"{key}: unknown{suggest(key, known)}")
+    check_values(section, parameter_hints(cls))
     placeholders = [word for name in roles(cls) for word in (f"--{name}", "-")]
     try:
         return parse(cls, [*placeholders, *arguments(section)])
@@ -169,19 +204,94 @@ def check_section(stage: str, section: Mapping[str, Any]) -> Any:
         raise InputError(str(error).removeprefix("argument --")) from None
 
 
-def parameter_names(cls: type) -> list[str]:
-    """The flat names of all parameters of a stage, such as ``solver.lr``."""
-    names: list[str] = []
+def check_values(section: Mapping[str, Any], known: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuse unknown keys, and values that are of another kind than the declaration's.
+
+    Args:
+        section: of params.yaml, or a group in it.
+        known: the types of all parameters, by flat name.
+        prefix: the group's flat name and a dot.
+
+    Raises:
+        InputError: beginning with the key.
+    """
+    groups = sorted({name.rpartition(".")[0] for name in known} - {""})
+    for key, value in section.items():
+        name = f"{prefix}{key}"
+        if not isinstance(key, str) or "." in key:
+            raise InputError(
+                f"{name}: {key!r} is no plain name; write groups as `solver: {{lr: 1}}`"
+            )
+        if name in known:
+            check_value(name, known[name], value)
+        elif name not in groups:
+            raise InputError(f"{name}: unknown{suggest(name, [*known, *groups])}")
+        elif isinstance(value, Mapping):
+            check_values(value, known, f"{name}.")
+        else:
+            raise InputError(
+                f"{name}: {shown(value)} is no group of settings; write them below it, `key: value`"
+            )
+
+
+def check_value(name: str, hint: Any, value: Any) -> None:
+    """Refuse a value of another kind than the parameter's; empty ones are left to `arguments`.
+
+    Raises:
+        InputError: beginning with the name.
+    """
+    if value is None or value in ("", []):
+        return
+    several = get_origin(hint) is tuple
+    kind = get_args(hint)[0] if several else hint
+    for each in value if several and isinstance(value, list) else [value]:
+        if not fits(kind, each):
+            wanted = KINDS.get(kind) or f"one of {', '.join(map(str, get_args(kind)))}"
+            raise InputError(f"{name}: {shown(value)} is not allowed, it must be {wanted}")
+        if kind is str and str(each).startswith("-"):
+            raise InputError(
+                f"{name}: {shown(value)} begins with '-', as flags do; give another name"
+            )
+
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text; quote it"}
+
+
+def fits(kind: Any, value: Any) -> bool:
+    """Whether a flag of this type takes the value; 1e-3 is text to YAML 1.1, and a number here."""
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    if value is None or isinstance(value, list | Mapping):
+        return False
+    if kind not in (int, float):
+        return get_origin(kind) is not Literal or value in get_args(kind)
+    try:
+        kind(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+def shown(value: Any) -> str:
+    """A value in a message: of a long one, its beginning."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 100
+    return short.repr(value)
+
+
+def parameter_hints(cls: type) -> dict[str, Any]:
+    """The types of all parameters of a stage, by flat name such as ``solver.lr``."""
+    found: dict[str, Any] = {}
     hints = get_type_hints(cls)
     for field in dataclasses.fields(cls):
         if field.name in roles(cls):
             continue
         if dataclasses.is_dataclass(hints[field.name]):
-            nested = parameter_names(type(field_default(field)))
-            names += [f"{field.name}.{name}" for name in nested]
+            nested = parameter_hints(hints[field.name])
+            found |= {f"{field.name}.{name}": hint for name, hint in nested.items()}
         else:
-            names.append(field.name)
-    return names
+            found[field.name] = hints[field.name]
+    return found
 
 
 def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

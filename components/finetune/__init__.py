@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from components.contract import Input, Output, Resources, Scratch
-from components.training.parameters import SolverParameters
+from components.training.parameters import SolverParameters, check_rois
 from models.checks import check_at_least
 from models.parameters import RoITargetParameters, RPNTargetParameters
 
@@ -59,3 +59,10 @@ class Finetune:
         check_at_least(self, "feature_cache_gb", 0)
         if self.part == "detector" and self.proposals is None:
             raise ValueError("proposals: part detector needs them")
+        if self.part == "detector":
+            check_rois("roi_targets", self.roi_targets, self.solver)
+        # Settings of what does not learn would be silently without effect.
+        if self.part == "rpn" and self.roi_targets != RoITargetParameters():
+            raise ValueError("roi_targets: part rpn has no use for them; leave them out")
+        if self.part == "detector" and self.rpn_targets != RPNTargetParameters():
+            raise ValueError("rpn_targets: part detector has no use for them; leave them out")

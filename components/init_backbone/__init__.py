@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from components.contract import Input, Output, Resources
-from models.checks import check_at_least, check_positive
+from models.checks import check_at_least, check_positive, check_seed
 from models.parameters import BackboneName, InputParameters
 
 
@@ -59,6 +59,6 @@ class InitBackbone:
     """Of random initialisation and of the pretraining."""
 
     def __post_init__(self) -> None:
-        check_at_least(self, "seed", 0)
+        check_seed(self)
         if not self.weights:
             raise ValueError("weights: is empty; use none, crops, torchvision or a file's path")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from components.contract import Input, Output, Resources, Scratch
-from components.training.parameters import SolverParameters
+from components.training.parameters import SolverParameters, check_rois
 from models.parameters import RoIHeadParameters, RoITargetParameters
 
 
@@ -46,3 +46,6 @@ class TrainDetector:
     solver: SolverParameters = field(
         default_factory=lambda: SolverParameters(iterations=40000, lr_drops=(30000,))
     )
+
+    def __post_init__(self) -> None:
+        check_rois("targets", self.targets, self.solver)

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from models.checks import check_at_least, check_positive
+from models.checks import check_at_least, check_at_most, check_positive, check_seed
+from models.parameters import RoITargetParameters
+
+MOST_ITERATIONS = 10**9
+"""Iterations are numbered in memory beforehand; a billion is days even of an empty loop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +47,37 @@ class SolverParameters:
     def __post_init__(self) -> None:
         check_positive(self, "lr", "iterations", "images_per_batch", "log_every")
         check_positive(self, "lr_drops", "checkpoint_every")
-        for name in ("warmup_iterations", "momentum", "weight_decay", "seed", "workers"):
+        for name in ("warmup_iterations", "momentum", "weight_decay", "workers"):
             check_at_least(self, name, 0)
         if self.momentum >= 1:
             raise ValueError(f"momentum: {self.momentum} is not allowed, it must be below 1")
+        check_at_most(self, "iterations", MOST_ITERATIONS)
+        check_seed(self)
+        if list(self.lr_drops) != sorted(set(self.lr_drops)):
+            raise ValueError(f"lr_drops: {self.lr_drops} must rise; sort them, each once")
+        if self.warmup_iterations > self.iterations:
+            raise ValueError(
+                f"warmup_iterations: {self.warmup_iterations} is longer than the training of "
+                f"{self.iterations} iterations; lower it (0: none)"
+            )
+
+
+def check_rois(name: str, targets: RoITargetParameters, solver: SolverParameters) -> None:
+    """Refuse mini-batches whose images get no RoI, or no foreground RoI, each.
+
+    Raises:
+        ValueError: beginning with the setting's name in the group ``name``.
+    """
+    images = solver.images_per_batch
+    each = targets.rois_per_batch // images
+    if each == 0:
+        raise ValueError(
+            f"{name}.rois_per_batch: {targets.rois_per_batch} is less than one for each of "
+            f"solver.images_per_batch {images} images; raise it"
+        )
+    if int(each * targets.foreground_fraction) == 0:
+        raise ValueError(
+            f"{name}.foreground_fraction: {targets.foreground_fraction} of an image's {each} RoIs "
+            f"(rois_per_batch {targets.rois_per_batch} over {images} images) is no foreground; "
+            "raise it or rois_per_batch"
+        )

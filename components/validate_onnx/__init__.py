@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from components.contract import Input, Output, Resources, Scratch
 from models.checks import check_at_least, check_fraction, check_positive
@@ -32,7 +32,7 @@ class ValidateOnnx:
     scratch: Annotated[Path, Scratch()]
     """Folder for timings.json: latency and throughput of both."""
 
-    split: str = "test"
+    split: Literal["train", "test"] = "test"
     """Split whose images are used."""
     batch_size: int = 4
     """Images in a forward pass on the whole split, and in the larger of the two timed batches."""
