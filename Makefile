@@ -60,6 +60,10 @@ clean:
 bench: setup # under 20 minutes on 2 cores, with nothing else running; see docs/performance.md
 	python -m benchmarks
 
+.PHONY: chaos
+chaos: setup # kills every stage again and again; under 20 minutes on 2 cores; see docs/reliability.md
+	python -m benchmarks.chaos
+
 # Tools that look at the lock and are no part of it: each in an environment of its own.
 PIP_AUDIT := uv tool run pip-audit@2.10.1
 CYCLONEDX := uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py

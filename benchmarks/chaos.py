@@ -30,7 +30,9 @@ CODE = ("models", "components", "pipelines", "cli", "dvc.yaml", ".dvcignore")
 STAGES = tuple(task for task in TASKS if task not in ("check_params", "fetch_data", "check_data"))
 TRAINING = ("train_rpn", "train_detector", "finetune_rpn", "finetune_detector")
 NO_SCM = "[core]\n    no_scm = true"
-POLL_S = 0.02
+POLL_S = 0.1
+"""Between two looks for a stage's process: each goes through all processes."""
+WATCH_S = 0.005
 RETRIES = 6
 """Tries for a kill: a stage may end before its moment has come."""
 
@@ -175,7 +177,7 @@ def kill_once(
                 after = time.monotonic() - start
                 kill_tree(process)
                 return after, process
-            time.sleep(POLL_S / 4)
+            time.sleep(WATCH_S)
         break
     process.wait()
     return None, process

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from components.redact import redact
+from components.termination import Terminated
 from components.tracking import pipeline_run, spool
 from components.tracking.record import data_version, record_outputs, start_event
 from components.tracking.run import Run, say
@@ -55,7 +56,7 @@ def track(stage: Any) -> Iterator[Run]:
     try:
         yield run
     except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        status = "KILLED" if isinstance(error, KeyboardInterrupt | Terminated) else "FAILED"
         run.tags({"fourstep.error": redact(f"{type(error).__name__}: {error}")[:1000]})
         run.end(status, {})
         raise

@@ -17,6 +17,7 @@ from components.errors import InputError
 from components.metrics import read_metrics
 from components.outputs import whole_outputs
 from components.redact import redact
+from components.termination import Terminated
 from components.tracking import Run, pipeline_run, ship, spool, track
 from tests.components.tracked_stages import set_environment
 
@@ -89,7 +90,8 @@ def test_events_of_a_finished_stage(stage: FakeStage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(InputError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+    ("error", "status"),
+    [(InputError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (Terminated(), "KILLED")],
 )
 def test_a_failed_stage_is_recorded_and_its_error_goes_on(
     stage: FakeStage, error: BaseException, status: str
@@ -99,6 +101,16 @@ def test_a_failed_stage_is_recorded_and_its_error_goes_on(
     *_, tags, end = events()
     assert tags["values"]["fourstep.error"] == f"{type(error).__name__}: {error}"
     assert (end["event"], end["status"]) == ("end", status)
+
+
+def test_a_stage_that_is_asked_to_stop_does_not_wait_for_mlflow(
+    stage: FakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOURSTEP_TRACKING_WAIT", "60")
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waits"))
+    with pytest.raises(Terminated), track(stage):
+        raise Terminated
+    assert events()[-1]["status"] == "KILLED"
 
 
 def test_an_unshipped_spool_is_named_to_the_user(
