@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from components.dataset.index import Index, read_index
-from components.errors import InputError
 from components.evaluate import Evaluate
 from components.evaluate.curves import write_curves
 from components.evaluate.passes import Found, pass_over_split
@@ -15,12 +14,11 @@ from components.evaluate.proposal_recall import ProposalRecall, recall_counts
 from components.evaluate.ranking import best_median_worst, match
 from components.evaluate.report import Report, write_report
 from components.metrics import write_metrics
-from components.networks.checkpoint import check_classes, load_network, read_checkpoint
+from components.networks.checkpoint import check_alike, open_network, read_checkpoint
 from components.networks.inference import ImageDetections
 from components.scoring.average_precision import Evaluation, score_detections
 from components.scoring.recall import RecallCounter
 from components.tracking import Run
-from models.faster_rcnn import FasterRCNN
 
 
 def run(stage: Evaluate, run: Run) -> None:
@@ -30,9 +28,10 @@ def run(stage: Evaluate, run: Run) -> None:
         InputError: a checkpoint of other classes or parts than needed, or a split without objects.
     """
     index = read_index(stage.index)
-    shared = load_part(stage.detector, "detector", index)
-    unshared_rpn = load_part(stage.unshared_rpn, "rpn", index)
-    unshared = load_part(stage.unshared_detector, "detector", index)
+    check_alike(read_checkpoint(stage.unshared_detector), read_checkpoint(stage.unshared_rpn))
+    shared = open_network(stage.detector, index.classes, "rpn", "detector")
+    unshared_rpn = open_network(stage.unshared_rpn, index.classes, "rpn")
+    unshared = open_network(stage.unshared_detector, index.classes, "detector")
     counts = recall_counts(stage.proposals.post_nms)
     recalls = {name: RecallCounter(counts) for name in ("step1", "step3")}
     found = detect(pass_over_split(stage, index, shared), recalls["step3"])
@@ -46,20 +45,6 @@ def run(stage: Evaluate, run: Run) -> None:
     write_curves(stage.curves, {"shared": shared_scores, "unshared": unshared_scores}, recall)
     write_detections(stage.detections, found)
     show(stage, index, found, shared_scores, unshared_scores, recall)
-
-
-def load_part(path: Path, part: str, index: Index) -> FasterRCNN:
-    """A checkpoint's network.
-
-    Raises:
-        InputError: it lacks the part, ``rpn`` or ``detector``, that it is evaluated for, or was
-            trained on other classes than the index has.
-    """
-    check_classes(read_checkpoint(path), index.classes)
-    network = load_network(path)
-    if getattr(network, part) is None:
-        raise InputError(f"{path}: a checkpoint without {part}; were two checkpoints swapped?")
-    return network
 
 
 def detect(network_pass: Iterable[Found], recall: RecallCounter) -> list[ImageDetections]:

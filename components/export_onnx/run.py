@@ -6,19 +6,18 @@ from pathlib import Path
 import onnx
 
 from components.digest import path_digest
-from components.errors import InputError
 from components.export_onnx import ExportOnnx
 from components.metrics import write_metrics
-from components.networks.checkpoint import load_network, read_checkpoint
+from components.networks.checkpoint import check_parts, load_network, read_checkpoint
 from components.onnx_model.metadata import OnnxMetadata
 from components.tracking import Run
-from models.faster_rcnn import FasterRCNN
 
 
 def run(stage: ExportOnnx, run: Run) -> None:
     """Write the ONNX file and its figures."""
+    checkpoint = read_checkpoint(stage.detector)
+    check_parts(checkpoint, "rpn", "detector")
     network = load_network(stage.detector)
-    check_complete(network, stage.detector)
     from components.export_onnx.graph import export_graph  # the exporter takes seconds
 
     model = export_graph(network, stage.proposals, stage.detection, stage.input_type)
@@ -27,24 +26,12 @@ def run(stage: ExportOnnx, run: Run) -> None:
         resize=network.architecture.input,
         proposals=stage.proposals,
         detection=stage.detection,
-        upstream=read_checkpoint(stage.detector).upstream
-        | {"detector": path_digest(stage.detector)},
+        upstream=checkpoint.upstream | {"detector": path_digest(stage.detector)},
     )
     onnx.helper.set_model_props(model, metadata.to_strings())
     onnx.checker.check_model(model, full_check=True)
     stage.model.write_bytes(model.SerializeToString(deterministic=True))
     write_metrics(stage.metrics, figures(model, stage.model))
-
-
-def check_complete(network: FasterRCNN, path: Path) -> None:
-    """Refuse a checkpoint without RPN or detector.
-
-    Raises:
-        InputError: naming the part.
-    """
-    for part, name in ((network.rpn, "RPN"), (network.detector, "detector")):
-        if part is None:
-            raise InputError(f"{path}: this checkpoint has no {name}; give that of step 4")
 
 
 def figures(model: onnx.ModelProto, path: Path) -> dict[str, int]:

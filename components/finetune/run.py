@@ -12,7 +12,14 @@ from components.dataset.proposal_file import ProposalFile
 from components.digest import path_digest, value_digest
 from components.errors import InputError
 from components.finetune import Finetune
-from components.networks.checkpoint import Checkpoint, check_classes, load_part, read_checkpoint
+from components.networks.checkpoint import (
+    Checkpoint,
+    check_alike,
+    check_classes,
+    check_parts,
+    load_part,
+    read_checkpoint,
+)
 from components.networks.device import default_device, on_device
 from components.tracking import Run
 from components.training.batches import TrainingSet, training_picks
@@ -75,13 +82,12 @@ def build_network(stage: Finetune, rpn: Checkpoint, detector: Checkpoint) -> Fas
     """The network with both parts: the detector's convs, each part kept or new.
 
     Raises:
-        InputError: a checkpoint lacks its part; or part detector is asked for an RPN that was
-            trained on other convs than the detector's.
+        InputError: a checkpoint lacks its part; they differ in backbone or resize rule; or part
+            detector is asked for an RPN that was trained on other convs than the detector's.
     """
-    if rpn.architecture.anchors is None:
-        raise InputError(f"{rpn.path}: has no RPN; give train_rpn's or finetune's checkpoint")
-    if detector.architecture.roi is None:
-        raise InputError(f"{detector.path}: has no detector; give train_detector's checkpoint")
+    check_parts(rpn, "rpn")
+    check_parts(detector, "detector")
+    check_alike(detector, rpn)
     torch.manual_seed(stage.solver.seed)
     network = FasterRCNN(replace(detector.architecture, anchors=rpn.architecture.anchors))
     load_part(detector, network, "shared")

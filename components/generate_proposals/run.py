@@ -7,11 +7,10 @@ import numpy as np
 from components.dataset.index import read_index
 from components.dataset.proposal_file import ImageProposals, ProposalFile, write_proposals
 from components.digest import path_digest
-from components.errors import InputError
 from components.generate_proposals import GenerateProposals
 from components.generate_proposals.page import ProposalsPage, write_proposals_page
 from components.metrics import write_curve, write_metrics
-from components.networks.checkpoint import check_classes, load_network, read_checkpoint
+from components.networks.checkpoint import open_network
 from components.networks.inference import propose_split
 from components.scoring.recall import COUNTS, IOUS, RecallCounter, recall_metrics
 from components.tracking import Run
@@ -20,10 +19,7 @@ from components.tracking import Run
 def run(stage: GenerateProposals, run: Run) -> None:
     """Write proposals of a split and their recall."""
     index = read_index(stage.index)
-    check_classes(read_checkpoint(stage.rpn), index.classes)
-    network = load_network(stage.rpn)
-    if network.rpn is None:
-        raise InputError(f"{stage.rpn}: has no RPN; give train_rpn's or finetune's checkpoint")
+    network = open_network(stage.rpn, index.classes, "rpn")
     found: Iterator[ImageProposals] = propose_split(
         network,
         stage.data,

@@ -124,6 +124,53 @@ def load_network(path: Path) -> FasterRCNN:
     return network.eval()
 
 
+def open_network(path: Path, classes: tuple[str, ...], *parts: str) -> FasterRCNN:
+    """The network of a checkpoint, in eval mode, once its header fits.
+
+    Args:
+        path: the checkpoint.
+        classes: the data's.
+        parts: ``rpn`` and ``detector``, as far as they are needed.
+
+    Raises:
+        InputError: as `read_checkpoint`, `check_classes`, `check_parts` and `load_network`.
+    """
+    checkpoint = read_checkpoint(path)
+    check_classes(checkpoint, classes)
+    check_parts(checkpoint, *parts)
+    return load_network(path)
+
+
+def check_parts(checkpoint: Checkpoint, *parts: str) -> None:
+    """Refuse a checkpoint without a part, ``rpn`` or ``detector``, that is needed.
+
+    Raises:
+        InputError: naming the part and the stages that write it.
+    """
+    has = {"rpn": checkpoint.architecture.anchors, "detector": checkpoint.architecture.roi}
+    for part in parts:
+        if has[part] is None:
+            raise InputError(
+                f"{checkpoint.path}: this checkpoint has no {part}; give that of train_{part} or "
+                "finetune. Were two checkpoints swapped?"
+            )
+
+
+def check_alike(checkpoint: Checkpoint, other: Checkpoint) -> None:
+    """Refuse two checkpoints that were not started from one backbone and resize rule.
+
+    Raises:
+        InputError: naming both files and what differs.
+    """
+    for name in ("backbone", "norm", "input"):
+        one, two = (getattr(c.architecture, name) for c in (checkpoint, other))
+        if one != two:
+            raise InputError(
+                f"{other.path}: its {name} is {two}, but that of {checkpoint.path} is {one}; "
+                "train both from the same init_backbone"
+            )
+
+
 def check_classes(checkpoint: Checkpoint, classes: tuple[str, ...]) -> None:
     """Refuse a checkpoint of other classes than the data's (``classes``).
 

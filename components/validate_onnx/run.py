@@ -11,7 +11,7 @@ from components.dataset.index import Index, read_index
 from components.digest import path_digest
 from components.errors import CheckFailed, InputError
 from components.metrics import write_metrics
-from components.networks.checkpoint import load_network
+from components.networks.checkpoint import open_network
 from components.networks.inference import detect_split
 from components.onnx_model.detector import OnnxDetector
 from components.onnx_model.external import check_self_contained
@@ -34,13 +34,13 @@ def run(stage: ValidateOnnx, run: Run) -> None:
     # TF32 keeps 10 bits of the mantissa: too few to tell a wrong weight from rounding.
     torch.backends.cudnn.allow_tf32 = False
     check_file(stage.model)
-    network = load_network(stage.detector)
+    index = read_index(stage.index)
+    network = open_network(stage.detector, index.classes, "rpn", "detector")
     cuda, threads = torch.cuda.is_available(), torch.get_num_threads()
     exported = OnnxDetector(stage.model, cuda=cuda, threads=threads)
     check_origin(stage, exported)
     print(f"ONNX Runtime runs on {exported.provider}, {threads} CPU threads")
     run.tags({"onnx_provider": exported.provider})
-    index = read_index(stage.index)
     agreement = compare_pairs(stage, index, network, exported)
     scores = compare_ap(stage, index, network, exported)
     errors = {

@@ -126,7 +126,7 @@ def test_no_detections_are_an_empty_list(tmp_path: Path) -> None:
 
 def test_swapped_checkpoints_are_refused(inputs: Path, tmp_path: Path) -> None:
     stage = stage_of(inputs, tmp_path, unshared_rpn=inputs / "detector.safetensors")
-    with pytest.raises(InputError, match=r"detector.safetensors: a checkpoint without rpn"):
+    with pytest.raises(InputError, match=r"detector.safetensors: this checkpoint has no rpn"):
         run(stage, Run())
 
 

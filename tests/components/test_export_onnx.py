@@ -260,5 +260,5 @@ def test_a_checkpoint_without_rpn_is_refused(tmp_path):
     stage = ExportOnnx(
         detector=tmp_path / "a.safetensors", model=tmp_path / "m", metrics=tmp_path / "j"
     )
-    with pytest.raises(InputError, match=r"a\.safetensors: this checkpoint has no RPN"):
+    with pytest.raises(InputError, match=r"a\.safetensors: this checkpoint has no rpn"):
         run(stage, Run())
