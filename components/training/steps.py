@@ -101,8 +101,12 @@ def train_stage(
 
 def resume_key(stage: Any, upstream: dict[str, str]) -> str:
     """The digest of all that decides a training."""
-    decisive = {k: v for k, v in parameters(stage).items() if k not in WITHOUT_EFFECT}
-    return value_digest([decisive, upstream])
+    return value_digest([decisive_parameters(stage), upstream])
+
+
+def decisive_parameters(stage: Any) -> dict[str, Any]:
+    """The parameters that a training's result depends on; a checkpoint names no others."""
+    return {k: v for k, v in parameters(stage).items() if k not in WITHOUT_EFFECT}
 
 
 def write_training(
@@ -119,7 +123,7 @@ def write_training(
     if not this_process().first:
         return
     save_checkpoint(
-        checkpoint, network.state_dict(), network.architecture, parameters(stage), upstream
+        checkpoint, network.state_dict(), network.architecture, decisive_parameters(stage), upstream
     )
     write_curve(stage.curve, curve)
     metrics = curve[-1] | (statistics or {})
