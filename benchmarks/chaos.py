@@ -160,27 +160,42 @@ def stage_process(parent: int, stage: str) -> psutil.Process | None:
     return None
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process is at work: it has not ended, and waits for nobody to take note."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def kill_once(
     project: Project, stage: str, moment: str, within_s: float, log: Path
-) -> tuple[float | None, "subprocess.Popen[bytes]"]:
-    """Run `dvc repro` and kill all of it in a stage; the seconds after its start, or None."""
+) -> float | None:
+    """Run `dvc repro` and kill all of it in a stage.
+
+    Returns:
+        The seconds after the stage's start; None if it ended before its moment came.
+
+    Raises:
+        SystemExit: dvc ended by itself without having run the stage.
+    """
     process = project.repro(log)
-    while process.poll() is None:
-        if (child := stage_process(process.pid, stage)) is None:
-            time.sleep(POLL_S)
-            continue
-        start = time.monotonic()
-        limit = start + random.uniform(0, within_s)
-        while child.is_running() and process.poll() is None:
-            written = moment == "writing" and project.being_written(stage)
-            if written or (moment == "random" and time.monotonic() >= limit):
-                after = time.monotonic() - start
-                kill_tree(process)
-                return after, process
+    while (child := stage_process(process.pid, stage)) is None:
+        if process.poll() is not None:
+            raise SystemExit(f"{stage} did not run:\n{log.read_text(errors='replace')[-4000:]}")
+        time.sleep(POLL_S)
+    start = time.monotonic()
+    limit = start + random.uniform(0, within_s)
+    after = None
+    while after is None and is_alive(child):
+        passed = time.monotonic() >= limit
+        now = project.being_written(stage) if moment == "writing" else passed
+        if now:
+            after = time.monotonic() - start
+        else:
             time.sleep(WATCH_S)
-        break
-    process.wait()
-    return None, process
+    kill_tree(process)
+    return after
 
 
 def went_on(log: Path) -> int | None:
@@ -199,7 +214,7 @@ def chaos(project: Project, kills: int, within_s: dict[str, float], log: Path) -
             moment = "writing" if count % 2 else "random"
             after, said = None, None
             for _ in range(RETRIES):
-                after, _ = kill_once(project, stage, moment, within_s[stage], log)
+                after = kill_once(project, stage, moment, within_s[stage], log)
                 said = went_on(log)
                 if after is not None:
                     break
