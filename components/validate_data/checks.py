@@ -18,6 +18,11 @@ OUTSIDE_TOLERANCE_PX = 0.5
 """A box that leaves its image by less is rounding (COCO has decimals); it is clipped instead."""
 CROWDED = 500
 """From this many boxes on an image gets a warning: ground truth is padded to the fullest image."""
+RARE = 10
+"""A class with fewer boxes in train gets a warning."""
+ELONGATED = 20
+"""A picture whose long side is more times its short side gets a warning. Both are resized by one
+factor, so that the short one is left a few dozen pixels, of which the convs make one or two."""
 
 
 def box_checks(min_box_px: float) -> list[Check]:
@@ -92,7 +97,7 @@ def image_checks() -> list[Check]:
         image(
             "formats can be read in training",
             one_of("format", *FORMATS),
-            "save it as 8-bit PNG or as JPEG",
+            "save it as 8-bit PNG or as JPEG, a single frame",
             "format",
         ),
         image(
@@ -141,6 +146,34 @@ def collection_checks() -> list[Check]:
     ]
 
 
+def shape_checks() -> list[Check]:
+    """The checks of what the resize rule does to the images."""
+    return [
+        Check(
+            f"the long side is at most {ELONGATED} times the short one",
+            "images",
+            "warning",
+            between("elongation", max_value=ELONGATED),
+            ("picture",),
+            "resized to the longest side, little is left of the other: cut it into tiles",
+        )
+    ]
+
+
+def file_checks() -> list[Check]:
+    """The checks of the table of picture files in the data folder."""
+    return [
+        Check(
+            "picture files in the folder are listed",
+            "files",
+            "warning",
+            one_of("listed", True),
+            (),
+            "no split lists them, so nothing reads them: add them to a split, or remove them",
+        )
+    ]
+
+
 def split_checks() -> list[Check]:
     """The checks of the table of splits."""
     return [
@@ -175,5 +208,13 @@ def class_checks() -> list[Check]:
             between("test", min_value=1),
             columns,
             "it is trained, but no score can be given for it",
+        ),
+        Check(
+            f"each class has at least {RARE} boxes in train",
+            "classes",
+            "warning",
+            between("train", min_value=RARE),
+            columns,
+            "so few boxes hardly teach a class: draw more, or join it with another",
         ),
     ]

@@ -25,6 +25,8 @@ from components.validate_data.tables import (
 
 IMAGE_FOLDERS = ("{name}", "images/{name}", "images", "JPEGImages", "")
 """Where the images of a split are looked for, below the data folder; then beside the JSON."""
+LARGEST = 10**300
+"""Larger whole numbers are no numbers here."""
 Records = Iterator[dict[str, Any]]
 
 
@@ -95,11 +97,26 @@ def load(folder: Path, file: Path, name: str) -> Content:
         text = JsonText(opened, lambda constant, near: refuse_constant(file, near, constant))
         try:
             for key, elements in json_lists(text, tuple(readers)):
+                if key in found:
+                    raise InputError(f"{file}: has the list '{key}' twice. Join the two.")
                 found[key] = readers[key](objects(file, key, elements))
         except json.JSONDecodeError as error:
             place = f"{error.msg} at character {text.before + error.pos}"
             raise InputError(f"{file}: not a JSON file in UTF-8: {place}") from None
-        except (UnicodeDecodeError, RecursionError) as error:
+        except InputError as error:
+            named = str(error).startswith(str(file))
+            raise InputError(str(error) if named else f"{file}: {error}") from None
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{file}: {error.object!r:.100} has half of a surrogate pair (\\ud800 to \\udfff), "
+                "which is no character. Mend that text."
+            ) from None
+        except RecursionError:
+            raise InputError(
+                f"{file}: lists or objects in it are nested too deep. Mend it; a COCO file is "
+                "nested five deep."
+            ) from None
+        except ValueError as error:  # not UTF-8, or a whole number of thousands of digits
             raise InputError(f"{file}: not a JSON file in UTF-8: {error}") from None
     for key in ("images", "annotations", "categories"):
         if key not in found:
@@ -192,8 +209,8 @@ def image_table(folder: Path, file: Path, name: str, records: Records) -> pd.Dat
             {
                 "image": pd.array([id_text(record["id"]) for record in records], dtype="str"),
                 "file": pd.array([locate(folder, places, name) for name in names], dtype="str"),
-                "width": numbers([record.get("width") for record in records]),
-                "height": numbers([record.get("height") for record in records]),
+                "width": sizes([record.get("width") for record in records]),
+                "height": sizes([record.get("height") for record in records]),
             }
         )
 
@@ -245,7 +262,7 @@ def xywh(boxes: list[Any]) -> np.ndarray:
         array = np.asarray(boxes, dtype=np.float64)
         if array.shape == (len(boxes), 4):
             return array
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     return np.array([four_numbers(box) for box in boxes], dtype=np.float64).reshape(-1, 4)
 
@@ -254,12 +271,24 @@ def four_numbers(box: Any) -> np.ndarray:
     """One box as (4,), or NaN."""
     try:
         array = np.asarray(box, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.empty(0)
     return array if array.shape == (4,) else np.full(4, np.nan)
 
 
+def sizes(values: list[Any]) -> np.ndarray:
+    """Widths or heights as float64: NaN where there is none, -1 for what is no number.
+
+    An absent size is taken from the picture; a wrong one must not pass for absent.
+    """
+    found = numbers(values)
+    wrong = np.isnan(found) & np.array([value is not None for value in values], dtype=bool)
+    return np.where(wrong, -1.0, found)
+
+
 def numbers(values: Sequence[Any] | pd.Series) -> np.ndarray:
     """Values as float64, NaN for what is no number."""
-    series = pd.Series(values, dtype=object)
+    # A whole number that no float holds is not coerced: it raises.
+    held = [None if type(v) is int and abs(v) > LARGEST else v for v in values]
+    series = pd.Series(held, dtype=object)
     return pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64)

@@ -20,7 +20,7 @@ class Check:
     """
 
     name: str
-    table: Literal["boxes", "images", "classes", "splits"]
+    table: Literal["boxes", "images", "files", "classes", "splits"]
     level: Literal["box", "data", "warning"]
     expectation: Any
     columns: tuple[str, ...]

@@ -9,6 +9,8 @@ from json.decoder import WHITESPACE  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from components.errors import InputError
+
 CHUNK = 1 << 20
 """Characters read at a time, at least."""
 ENDS = tuple(" \t\n\r,:]}")
@@ -21,7 +23,8 @@ class JsonText:
     def __init__(self, file: TextIO, parse_constant: Callable[[str, str], NoReturn]) -> None:
         """Begin at the file's place; ``parse_constant`` is told NaN or Infinity and the window."""
         self._decoder = json.JSONDecoder(
-            parse_constant=lambda name: parse_constant(name, self.window)
+            parse_constant=lambda name: parse_constant(name, self.window),
+            object_pairs_hook=each_once,
         )
         self._file = file
         self.window, self.at, self.before = "", 0, 0
@@ -108,6 +111,19 @@ class JsonText:
             self.before += self.at
             self.window, self.at = rest + chunk, 0
         return bool(chunk)
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of these keys and values.
+
+    Raises:
+        InputError: a key is there twice; Python would take the last, others the first.
+    """
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        twice = next(key for n, (key, _) in enumerate(pairs) if key in dict(pairs[:n]))
+        raise InputError(f"the key {twice!r} is twice in {record!r:.200}. Remove one of the two.")
+    return record
 
 
 def json_lists(text: JsonText, names: tuple[str, ...]) -> Iterator[tuple[str, Iterator[Any]]]:

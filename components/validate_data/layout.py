@@ -1,5 +1,6 @@
 """Which layout a data folder has, and where the annotations of its two splits lie."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -16,6 +17,10 @@ COCO = (
 """Where COCO annotations of a split are looked for; the last is Roboflow's."""
 VOC = ("ImageSets/Main/{name}.txt",)
 """Where the image list of a Pascal VOC split is looked for."""
+LONGEST = 255
+"""Bytes of a file's or folder's name that file systems take."""
+LONGEST_PATH = 2000
+"""Bytes of a whole name; with the data folder before it, it stays below Linux's 4096."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def find(folder: Path, patterns: tuple[str, ...], names: Mapping[str, str]) -> d
     """The file of each split that one of the patterns leads to.
 
     Raises:
-        InputError: more than one pattern does.
+        InputError: more than one pattern does, or a link leads out of the folder.
     """
     found = {}
     for split, name in names.items():
@@ -59,7 +64,7 @@ def find(folder: Path, patterns: tuple[str, ...], names: Mapping[str, str]) -> d
             listed = ", ".join(str(path.relative_to(folder)) for path in paths)
             raise InputError(f"{folder}: split '{name}' has several annotation files: {listed}")
         if paths:
-            found[split] = paths[0]
+            found[split] = check_link(folder, paths[0])
     return found
 
 
@@ -82,8 +87,9 @@ def check_inside(file: Path, name: str) -> str:
     """A name that an annotation gives for an image; it must stay inside the data folder.
 
     Raises:
-        InputError: an absolute name, one with `..`, or an empty one.
+        InputError: an absolute name, one with `..`, an empty one, or one that no file can have.
     """
+    check_writable(file, name)
     windows = PureWindowsPath(name)
     outside = windows.drive or windows.root or PurePosixPath(name).is_absolute()
     if not name or outside or ".." in windows.parts or "\0" in name:
@@ -92,3 +98,43 @@ def check_inside(file: Path, name: str) -> str:
             "Write it relative to the folder of images, with '/' and without '..'."
         )
     return name
+
+
+def check_writable(file: Path, name: str) -> None:
+    """Refuse a name that no file can have, or that would mangle a terminal.
+
+    Raises:
+        InputError: control characters, half of a surrogate pair, or too long.
+    """
+    encoded = name.encode("utf-8", "surrogatepass")
+    parts = encoded.split(b"/")
+    if len(encoded) > LONGEST_PATH or max(map(len, parts)) > LONGEST:
+        raise InputError(
+            f"{file}: image name {name!r:.60}... has {len(encoded)} bytes, more than a file's name "
+            f"can have ({LONGEST}). Rename the file."
+        )
+    if any(char < " " or "\x7f" <= char < "\xa0" or "\ud800" <= char < "\ue000" for char in name):
+        raise InputError(
+            f"{file}: image name {name!r} has control characters or is not valid UTF-8, and is "
+            "not a path inside the data folder. Rename the file, in printable characters."
+        )
+
+
+def leads_out(folder: Path, path: Path) -> bool:
+    """Whether `path` is, or lies behind, a link that leads out of `folder`."""
+    root, real = os.path.realpath(folder), os.path.realpath(path)
+    return os.path.commonpath([root, real]) != root
+
+
+def check_link(folder: Path, path: Path) -> Path:
+    """An annotation file, which must not be a link out of the data folder.
+
+    Raises:
+        InputError: it is one.
+    """
+    if leads_out(folder, path):
+        raise InputError(
+            f"{path}: a link out of the data folder, to {os.path.realpath(path)}. "
+            "Put a copy of the file there."
+        )
+    return path

@@ -14,6 +14,7 @@ from components.tracking import Run
 from components.validate_data import ValidateData
 from components.validate_data.coco import read_coco
 from components.validate_data.decode import decode_all
+from components.validate_data.files import picture_files
 from components.validate_data.layout import Layout, detect
 from components.validate_data.report import write_report
 from components.validate_data.summary import as_result, failure_message, metrics, summary_lines
@@ -41,6 +42,7 @@ def run(stage: ValidateData, run: Run) -> None:
     validation = validate(
         tables,
         pictures,
+        picture_files(stage.data, tables.images["file"]),
         layout=layout.kind,
         on_bad_box=stage.on_bad_box,
         min_box_px=stage.min_box_px,

@@ -11,7 +11,9 @@ from components.validate_data.checks import (
     box_checks,
     class_checks,
     collection_checks,
+    file_checks,
     image_checks,
+    shape_checks,
     split_checks,
 )
 from components.validate_data.expectations import Outcome, Validator
@@ -63,9 +65,19 @@ class Validation:
 
 
 def validate(
-    tables: Tables, pictures: pd.DataFrame, *, layout: str, on_bad_box: str, min_box_px: float
+    tables: Tables,
+    pictures: pd.DataFrame,
+    files: pd.DataFrame,
+    *,
+    layout: str,
+    on_bad_box: str,
+    min_box_px: float,
 ) -> Validation:
-    """Run all checks; `pictures` has the rows of `decode_all`, in the order of `tables.images`."""
+    """Run all checks.
+
+    `pictures` has the rows of `decode_all`, in the order of `tables.images`; `files` is the table
+    of `picture_files`.
+    """
     validator = Validator()
     images = with_pictures(tables.images, pictures)
     boxes = tables.boxes.assign(image_row=image_rows(tables.boxes, images))
@@ -73,7 +85,10 @@ def validate(
     bad = bad_boxes(outcomes)
     kept = boxes.drop(index=bad["row"].tolist()) if len(bad) else boxes
     images["boxes"] = np.bincount(kept["image_row"], minlength=len(images))
-    outcomes += validator.run("images", [images], image_checks() + collection_checks())
+    outcomes += validator.run(
+        "images", [images], image_checks() + collection_checks() + shape_checks()
+    )
+    outcomes += validator.run("files", [numbered(files)], file_checks())
     counts = class_counts(kept, tables.classes)
     used = counts[(counts["train"] + counts["test"]) > 0].reset_index(drop=True)
     outcomes += validator.run("splits", [numbered(split_counts(images))], split_checks())
@@ -93,6 +108,8 @@ def with_pictures(images: pd.DataFrame, pictures: pd.DataFrame) -> pd.DataFrame:
     table["picture"] = size_text(table["real_width"], table["real_height"])
     table["picture_width"] = table["real_width"].fillna(table["width"])
     table["picture_height"] = table["real_height"].fillna(table["height"])
+    sides = table[["picture_width", "picture_height"]]
+    table["elongation"] = sides.max(axis=1) / sides.min(axis=1)
     content = table["sha256"].fillna(table["file"])
     table["splits_with_it"] = table.groupby(content)["split"].transform("nunique")
     table["copies"] = table.groupby([content, table["split"]])["file"].transform("nunique")
@@ -107,7 +124,7 @@ def numbered(table: pd.DataFrame) -> pd.DataFrame:
 def size_text(width: pd.Series, height: pd.Series) -> pd.Series:
     """Sizes as ``640 x 480``, None where a number is missing."""
     pairs = zip(width, height, strict=True)
-    texts = [f"{w:g} x {h:g}" if np.isfinite(w) and np.isfinite(h) else None for w, h in pairs]
+    texts = [f"{w:g} x {h:g}" if not (np.isnan(w) or np.isnan(h)) else None for w, h in pairs]
     return pd.Series(texts, dtype="str", index=width.index)
 
 

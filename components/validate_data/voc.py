@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from components.errors import InputError
-from components.validate_data.layout import Layout, check_inside
+from components.validate_data.layout import Layout, check_inside, check_link
 from components.validate_data.tables import (
     BOXES,
     CORNERS,
@@ -61,7 +61,7 @@ def read_part(
     images: list[tuple[Any, ...]] = []
     boxes: list[tuple[Any, ...]] = []
     for image in names:
-        root = load(folder / "Annotations" / f"{image}.xml")
+        root = load(check_link(folder, folder / "Annotations" / f"{image}.xml"))
         size = [number(root, f"size/{key}") for key in ("width", "height")]
         images.append((split, image, file_of(image, root, files), *size))
         boxes += [
@@ -114,7 +114,8 @@ def load(file: Path) -> ElementTree.Element:
     try:
         parser = ElementTree.XMLParser(target=NoDoctype())
         return ElementTree.parse(file, parser).getroot()
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        # The latter two: an encoding that Python does not know, or that expat cannot read.
         raise InputError(f"{file}: not an XML file: {error}") from None
     except InputError as error:
         raise InputError(f"{file}: {error}") from None

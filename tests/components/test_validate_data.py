@@ -12,6 +12,7 @@ from components.validate_data import ValidateData
 from components.validate_data import coco as coco_reader
 from components.validate_data import run as stage_run
 from components.validate_data import validation as checking
+from components.validate_data.checks import RARE
 from components.validate_data.run import image_ids, run
 
 BOX = [2, 3, 10, 8]
@@ -75,8 +76,11 @@ def validate(folder, **parameters):
 
 
 def failed_checks(folder):
+    """The rows that each check names; that classes are rare is no news here, all are."""
     result = json.loads((folder / "result.json").read_text())
-    return {c["name"]: c["rows"] for c in result["checks"] if not c["success"]}
+    failed = {c["name"]: c["rows"] for c in result["checks"] if not c["success"]}
+    failed.pop(f"each class has at least {RARE} boxes in train", None)
+    return failed
 
 
 @pytest.fixture
