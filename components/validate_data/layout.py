@@ -17,8 +17,8 @@ COCO = (
 """Where COCO annotations of a split are looked for; the last is Roboflow's."""
 VOC = ("ImageSets/Main/{name}.txt",)
 """Where the image list of a Pascal VOC split is looked for."""
-LONGEST = 255
-"""Bytes of a file's or folder's name that file systems take."""
+LONGEST = 250
+"""Bytes of a file's or folder's name that file systems take, with ".xml" behind it."""
 LONGEST_PATH = 2000
 """Bytes of a whole name; with the data folder before it, it stays below Linux's 4096."""
 
