@@ -102,8 +102,6 @@ def bccd_preset() -> dict[str, Any]:
         for section in preset.values():
             if "solver" in section:
                 section["solver"] |= {"iterations": int(few), "lr_drops": [int(few)]}
-                warmup = min(section["solver"].get("warmup_iterations", 0), int(few))
-                section["solver"]["warmup_iterations"] = warmup
     return preset
 
 
@@ -134,12 +132,7 @@ def train_twin(
     rule = network.architecture.input
     twin = torchvision_twin(network, PROPOSALS, DETECTION).to(budget.device).train()
     optimizer, losses = twin_optimizer(twin), []
-    solver = replace(
-        SOLVER,
-        iterations=iterations,
-        lr_drops=(max(1, iterations * 3 // 4),),
-        warmup_iterations=min(SOLVER.warmup_iterations, iterations),
-    )
+    solver = replace(SOLVER, iterations=iterations, lr_drops=(max(1, iterations * 3 // 4),))
     start = time.perf_counter()
     batches = loaded(TrainingSet(folder / "data", index, rule), solver.workers)(iterations)
     for iteration, batch in enumerate(batches):

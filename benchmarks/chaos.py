@@ -127,7 +127,6 @@ def short_params(iterations: int) -> dict[str, object]:
         params[stage]["solver"] |= {
             "iterations": iterations,
             "lr_drops": [iterations * 3 // 4],
-            "warmup_iterations": 0,
             "log_every": 5,
             "checkpoint_every": 10,
         }

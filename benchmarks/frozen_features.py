@@ -74,6 +74,7 @@ def measure(name: BackboneName, size: tuple[int, int], seconds: float) -> list[R
 def finetune_stage(folder: Path, part: Part, room: float) -> Finetune:
     """The stage with so many GB for features; of its files only the scratch folder is used."""
     unused = folder / "unused"
+    targets = RoITargetParameters(background_iou_low=0.0 if part == "detector" else 0.1)
     return Finetune(
         data=folder,
         index=unused,
@@ -87,7 +88,7 @@ def finetune_stage(folder: Path, part: Part, room: float) -> Finetune:
         scratch=folder / f"scratch-{room:g}",
         part=part,
         feature_cache_gb=room,
-        roi_targets=RoITargetParameters(background_iou_low=0.0),
+        roi_targets=targets,
         solver=replace(SOLVER, iterations=8 * FILES, lr_drops=(8 * FILES,), flip=False, workers=0),
     )
 

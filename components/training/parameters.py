@@ -55,11 +55,6 @@ class SolverParameters:
         check_seed(self)
         if list(self.lr_drops) != sorted(set(self.lr_drops)):
             raise ValueError(f"lr_drops: {self.lr_drops} must rise; sort them, each once")
-        if self.warmup_iterations > self.iterations:
-            raise ValueError(
-                f"warmup_iterations: {self.warmup_iterations} is longer than the training of "
-                f"{self.iterations} iterations; lower it (0: none)"
-            )
 
 
 def check_rois(name: str, targets: RoITargetParameters, solver: SolverParameters) -> None:
