@@ -170,12 +170,14 @@ def category_list(file: Path, records: Records) -> list[tuple[str, str]]:
 
     Raises:
         InputError: an empty name, or none.
+        UnicodeEncodeError: a name that is no text.
     """
     found = [
         (id_text(record["id"]), str(record["name"]))
         for record in required(file, "categories", records, "id", "name")
     ]
     for key, name in found:
+        (key + name).encode()  # raises at half a surrogate pair
         if not name.strip():
             raise InputError(f"{file}: category {key} has an empty name; give it one")
     return found

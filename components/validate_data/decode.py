@@ -4,6 +4,7 @@ import hashlib
 import io
 import math
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +54,10 @@ def decode_all(folder: Path, files: Iterable[str]) -> pd.DataFrame:
     def decode_one(name: str) -> Picture:
         return decode(folder, folder / name)
 
-    pictures = threaded(decode_one, names, "images", min(8, os.cpu_count() or 1))
+    with warnings.catch_warnings():
+        # Of pictures that are refused below.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        pictures = threaded(decode_one, names, "images", min(8, os.cpu_count() or 1))
     return pd.DataFrame(pictures, columns=Picture._fields).astype(TYPES)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image
 
 from components.pages.page import write_page
 from components.validate_data.summary import bad_rows, offending_rows
@@ -90,7 +90,9 @@ def sample_pictures(validation: Validation, data: Path) -> list[Picture]:
 def picture(image: dict[str, Any], validation: Validation, data: Path) -> Picture:
     """The thumbnail of one image, with its good and bad boxes."""
     with Image.open(data / image["file"]) as opened:
-        small = ImageOps.contain(opened.convert("RGB"), (THUMBNAIL_PX, THUMBNAIL_PX))
+        scale = THUMBNAIL_PX / max(opened.size)
+        width, height = (max(1, round(side * scale)) for side in opened.size)
+        small = opened.convert("RGB").resize((width, height))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)
     boxes = []

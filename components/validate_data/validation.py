@@ -152,8 +152,9 @@ def with_images(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """The boxes with their image's file and size, and what the checks need to know."""
     found = images[OF_IMAGE].reindex(boxes["image_row"]).set_axis(boxes.index)
     table = pd.concat([boxes, found], axis=1).assign(row=boxes.index)
-    x1, y1, x2, y2 = (table[name].to_numpy() for name in CORNERS)
-    finite = np.isfinite(table[CORNERS].to_numpy()).all(axis=1)
+    corners = table[CORNERS].to_numpy()
+    finite = np.isfinite(corners).all(axis=1)
+    x1, y1, x2, y2 = np.where(finite[:, None], corners, np.nan).T
     side = np.minimum(x2 - x1, y2 - y1)
     right, bottom = x2 - table["picture_width"].to_numpy(), y2 - table["picture_height"].to_numpy()
     outside = np.maximum.reduce([-x1, -y1, right, bottom, np.zeros(len(table))])
