@@ -77,7 +77,8 @@ class Project:
 
     def repro(self, log: Path) -> "subprocess.Popen[bytes]":
         """Start `dvc repro` in a process group of its own."""
-        here = {"PYTHONPATH": str(self.folder), "FOURSTEP_TRACKING": "off"}
+        commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        here = {"PYTHONPATH": str(self.folder), "FOURSTEP_TRACKING": "off", "PATH": commands}
         with log.open("wb") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "dvc", "repro"],
