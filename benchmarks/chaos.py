@@ -2,8 +2,9 @@
 
 One project runs `dvc repro` undisturbed. In a second one, each stage is killed with SIGKILL again
 and again, together with dvc and all worker processes: after a random time, or as soon as a file
-is being written. Each time `dvc repro` has to go on from the last resume point. At the end both
-projects must hold the same bytes: weights, proposals, metrics, pages and the ONNX model.
+is being written. Each time `dvc repro` has to go on from the last resume point. What is then left
+two `dvc repro` run at once. At the end both projects must hold the same bytes: weights, proposals,
+metrics, pages and the ONNX model.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,13 @@ class Project:
         """
         if self.repro(log).wait():
             raise SystemExit(f"dvc repro failed:\n{log.read_text(errors='replace')[-4000:]}")
+
+    def run_two(self, log: Path) -> None:
+        """Run `dvc repro` twice at once. DVC may refuse one of them; `run` tells what is missing."""
+        logs = [log.with_suffix(f".{number}.log") for number in (1, 2)]
+        for process in list(map(self.repro, logs)):
+            process.wait()
+        log.write_bytes(b"".join(each.read_bytes() for each in logs))
 
     def resume_point(self, stage: str) -> int | None:
         """The iteration of a training's resume point, read as the training itself reads it."""
@@ -206,25 +214,36 @@ def went_on(log: Path) -> int | None:
 
 
 def chaos(project: Project, kills: int, within_s: dict[str, float], log: Path) -> Iterator[Kill]:
-    """Kill each stage in turn, its share of ``kills``, then go on to the next."""
-    for number, stage in enumerate(STAGES):
-        share = kills // len(STAGES) + (number < kills % len(STAGES))
-        for count in range(share):
-            before = project.resume_point(stage)
-            moment = "writing" if count % 2 else "random"
-            after, said = None, None
-            for _ in range(RETRIES):
-                after = kill_once(project, stage, moment, within_s[stage], log)
-                said = went_on(log)
-                if after is not None:
-                    break
-                forget(project, stage)  # it had ended: it runs again, from nothing
-                before = None
+    """Kill each stage in turn, its share of ``kills``; then two `dvc repro` do what is left."""
+    last: Kill | None = None
+    for stage, moment in plan(kills):
+        for _ in range(RETRIES):
+            after = kill_once(project, stage, moment, within_s[stage], log)
+            if last:
+                yield judged(last, project, log)
+                last = None
             if after is not None:
-                kept = project.resume_point(stage)
-                if before is not None and said is None and kept == before:
-                    said = before  # killed before it came to its training
-                yield Kill(stage, moment, after, before, said)
+                last = Kill(stage, moment, after, project.resume_point(stage))
+                break
+            forget(project, stage)  # it had ended: it runs again, from nothing
+    project.run_two(log)
+    if last:
+        yield judged(last, project, log)
+
+
+def plan(kills: int) -> Iterator[tuple[str, str]]:
+    """The stage and the moment of each kill."""
+    for number, stage in enumerate(STAGES):
+        for count in range(kills // len(STAGES) + (number < kills % len(STAGES))):
+            yield stage, "writing" if count % 2 else "random"
+
+
+def judged(kill: Kill, project: Project, log: Path) -> Kill:
+    """A kill with what the next run said of it."""
+    said = went_on(log)
+    if said is None and project.resume_point(kill.stage) == kill.kept:
+        said = kill.kept  # killed again before it came to its training
+    return replace(kill, went_on=said)
 
 
 def forget(project: Project, stage: str) -> None:
@@ -266,7 +285,8 @@ def main() -> None:
     found = measure(given.folder.absolute(), given.kills, given.iterations, given.images)
     given.result.write_text(json.dumps(found, indent=1) + "\n")
     print(
-        f"{found['kills']} kills in {len(found['by_stage'])} stages, "
+        f"{found['kills']} kills, {found['while_writing']} while writing, "
+        f"in {len(found['by_stage'])} stages, "
         f"{found['went_on']} with a resume point, {found['lost']} of these lost; "
         f"{found['outputs']} outputs, {len(found['differ'])} differ; {found['seconds']:.0f} s"
     )
