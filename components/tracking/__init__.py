@@ -16,7 +16,8 @@ until the next contact or ``fourstep track replay``.
 ``FOURSTEP_GIT_COMMIT``       the code's commit, where there is no git
 ``FOURSTEP_STAGE``            the run's name (default: DVC's name of the stage, or the stage's name)
 ``FOURSTEP_TRACKING``         ``off`` switches tracking off
-``FOURSTEP_TRACKING_WAIT``    how long a stage waits at its end to be shipped, seconds (60)
+``FOURSTEP_TRACKING_WAIT``    how long a stage waits at its end to be shipped, seconds (60);
+                              not at all for a server that was just found away
 ``FOURSTEP_TRACKING_LINGER``  how long the shipper waits for a pipeline run's next stage, seconds
                               (20); not on Kubeflow
 ``FOURSTEP_SPOOL``            default ``build/.tracking``; on Kubeflow a temporary folder, lost with

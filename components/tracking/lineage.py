@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
 from components.tracking.parent import mirror
-from components.tracking.runs import PARENT, REUSED, keep_oldest, log_batch
+from components.tracking.runs import PARENT, REUSED, delete_twins, keep_oldest, log_batch
 
 COPIED = ("fourstep.stage", "fourstep.inputs", "fourstep.outputs", "fourstep.data_version")
 
@@ -63,7 +63,9 @@ def copy(client: MlflowClient, original: Run, parent: str) -> None:
     }
     run = client.create_run(info.experiment_id, tags=tags, run_name=info.run_name)
     # Another stage of the pipeline run may bring the same one at this moment.
-    run = keep_oldest(client, run, {name: tags[name] for name in (PARENT, REUSED)})
+    mark = {name: tags[name] for name in (PARENT, REUSED)}
+    run = keep_oldest(client, run, mark)
+    delete_twins(client, run, mark)
     metrics = [Metric(k, v, info.end_time, 0) for k, v in data.metrics.items()]
     log_batch(client, run.info.run_id, metrics=metrics, params=data.params)
     mirror(client, original, parent, info.run_name)

@@ -8,7 +8,14 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Run
 
-from components.tracking.runs import keep_oldest, log_batch, nested, search, valid_name
+from components.tracking.runs import (
+    delete_twins,
+    keep_oldest,
+    log_batch,
+    nested,
+    search,
+    valid_name,
+)
 from components.tracking.spool import Event
 
 DATASET_DIGEST_LENGTH = 36
@@ -28,11 +35,16 @@ def find_parent(client: MlflowClient, experiment: str, event: Event) -> str | No
     if not key:
         return None
     mark = {"fourstep.pipeline_run": key}
+    maker = {"fourstep.made_by": event["name"]}
     found = search(client, experiment, mark)
+    if found and found.info.start_time == event["time"]:  # made by an earlier try of this stage
+        delete_twins(client, found, mark | maker)
     if found and event["kubeflow"].keys() <= found.data.tags.keys():
         return str(found.info.run_id)
-    tags = mark | {"fourstep.engine": event["engine"]} | event["git"]
+    tags = mark | maker | {"fourstep.engine": event["engine"]} | event["git"]
     run = found or client.create_run(experiment, event["time"], tags, parent_name(tags))
+    if not found:
+        delete_twins(client, run, mark | maker)
     if event["engine"] != "kubeflow":
         return str(run.info.run_id)
     time.sleep(SETTLE_S)

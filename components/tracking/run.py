@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ class Run:
     def __init__(self, writer: spool.Writer | None = None) -> None:
         """A run that writes to a spool, or nowhere."""
         self._writer = writer
+        self._began = time.time()
         self._progress: dict[str, Any] = {}
 
     @property
@@ -39,8 +39,8 @@ class Run:
     def _opened(self) -> dict[str, Any]:
         """What the shipper wrote down when it opened the run; empty before."""
         if self._writer and not self._progress:
-            with suppress(OSError):
-                self._progress = json.loads((self._writer.folder / "progress.json").read_text())
+            found = spool.read_progress(self._writer.folder / "progress.json")
+            self._progress = found if "run_id" in found else {}
         return self._progress
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
@@ -50,9 +50,7 @@ class Run:
     def artifact(self, path: Path, folder: str = "") -> None:
         """Record a file, or the files of a folder, under ``folder`` in the run's artifacts."""
         if self._writer:
-            self._write(
-                "artifact", path=str(path.absolute()), digest=path_digest(path), folder=folder
-            )
+            self._write("artifact", **self._kept(path), folder=folder)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Record words about the run."""
@@ -68,12 +66,11 @@ class Run:
         if not self._writer:
             return None
         reply = self._writer.folder / "reply.json"
-        path = str(model.absolute())
-        self._write("register", path=path, digest=path_digest(model), reply=str(reply), **facts)
+        self._write("register", **self._kept(model), reply=str(reply), **facts)
         deadline = time.monotonic() + wait_s()
         error = self._writer.folder / "error.txt"
         while not reply.exists():
-            if time.monotonic() > deadline or error.exists():
+            if time.monotonic() > deadline or error.exists() or self._away():
                 return None
             time.sleep(0.1)
         return dict(json.loads(reply.read_text()))
@@ -93,6 +90,8 @@ class Run:
             while not done():
                 if error.exists() and error.stat().st_mtime >= ended:
                     return error.read_text().strip()[:160]
+                if known := self._away():
+                    return known[:160]
                 if time.monotonic() >= deadline:
                     return "it takes too long"
                 time.sleep(0.05)
@@ -106,6 +105,27 @@ class Run:
         reason = reason or wait(lambda: not writer.folder.exists())
         if reason:
             say(f"MLflow has not got this run yet ({reason}). {fate(writer.folder)}")
+
+    def _away(self) -> str | None:
+        """Why MLflow is away, if it is known to be: then nobody waits for it.
+
+        The stages of a pipeline run tell each other. A pod does not believe an earlier one: when
+        it ends, its shipper ends, too.
+        """
+        if not self._writer:
+            return None
+        since = self._began if pipeline_run.kubeflow_run() else time.time() - spool.AWAY_S
+        return spool.away(self._writer.folder.parent, since)
+
+    def _kept(self, path: Path) -> dict[str, str]:
+        """What an event says of a file or folder; it is kept as it is now."""
+        assert self._writer
+        facts = {"path": str(path.absolute()), "digest": path_digest(path)}
+        try:
+            return facts | {"kept": self._writer.keep(path)}
+        except OSError as error:
+            say(f"{path} is not kept for MLflow, only its place: {error}")
+            return facts
 
     def _write(self, event: str, **fields: Any) -> None:
         """Append an event; a full disk ends the tracking, not the training."""

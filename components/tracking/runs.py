@@ -21,10 +21,31 @@ PARAMS_PER_BATCH, TAGS_PER_BATCH = 100, 100
 
 def search(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run | None:
     """The oldest run with these tags; of several as old, always the same."""
+    found = search_all(client, experiment, tags, most=1)
+    return found[0] if found else None
+
+
+def search_all(
+    client: MlflowClient, experiment: str, tags: Mapping[str, str], most: int = 100
+) -> list[Run]:
+    """The runs with these tags, oldest first."""
     clauses = [f"tags.\"{k}\" = '{v.replace(chr(39), '')}'" for k, v in tags.items()]
     order = ["attributes.start_time", "attributes.run_id"]
-    found = client.search_runs([experiment], " and ".join(clauses), max_results=1, order_by=order)
-    return found[0] if found else None
+    return list(
+        client.search_runs([experiment], " and ".join(clauses), max_results=most, order_by=order)
+    )
+
+
+def delete_twins(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:
+    """Delete the other runs with these tags that began in the same millisecond.
+
+    If the answer to the request that makes a run is lost, the request is sent again, and there
+    are two of it.
+    """
+    for other in search_all(client, run.info.experiment_id, tags):
+        same = other.info.start_time == run.info.start_time
+        if same and other.info.run_id != run.info.run_id:
+            client.delete_run(other.info.run_id)
 
 
 def keep_oldest(client: MlflowClient, run: Run, tags: Mapping[str, str]) -> Run:

@@ -7,16 +7,26 @@ ten seconds to start.
 
 import logging
 import os
-import socket
+import ssl
 import sys
 import time
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from components.redact import redact
-from components.tracking.spool import Batch, Spool, only_one, pending, tracking_uri
+from components.tracking.spool import (
+    AWAY,
+    Batch,
+    Spool,
+    UnreadableError,
+    leave_note,
+    only_one,
+    pending,
+    tracking_uri,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -25,7 +35,9 @@ INTERVAL_S = 2.0
 """Metrics are sent at most this often; anything else at once."""
 BACKOFF_S = 10.0
 KNOCK_S = 3.0
-"""How long to wait for a server to answer at all."""
+"""How long to wait for a server to take a connection."""
+ANSWER_S = 10.0
+"""How long to wait for it to answer; a busy one takes its time."""
 
 
 def ship(folder: Path, linger_s: float = 0.0) -> bool:
@@ -61,6 +73,7 @@ class Shipper:
         self.client: Any = None
         self.sent: dict[str, float] = {}
         self.broken: set[str] = set()
+        self.away = False
         self.error = Exception("MLflow is away")
 
     def waiting(self) -> list[Spool]:
@@ -96,8 +109,8 @@ class Shipper:
                 self.deliver(spool)
             except Exception as error:
                 LOG.exception("%s was not shipped", spool.folder.name)
-                if self.client is None or not self.refused(error):
-                    self.error = error
+                if not self.refused(error):
+                    self.note_away(error)
                     for each in spools:
                         each.fail(error)
                     return False
@@ -114,8 +127,22 @@ class Shipper:
             spool.fail(self.error)
         return True
 
+    def note_away(self, error: Exception) -> None:
+        """Remember that MLflow is away, and tell the stages, so that none waits for it."""
+        self.error, self.away = error, True
+        leave_note(self.folder / AWAY, error)
+
+    def note_there(self) -> None:
+        """MLflow has taken something, or said no to it."""
+        self.away = False
+        (self.folder / AWAY).unlink(missing_ok=True)
+
     def refused(self, error: Exception) -> bool:
-        """Whether trying again is pointless."""
+        """Whether trying again is pointless; not as long as there is no connection."""
+        if isinstance(error, UnreadableError):
+            return True
+        if self.client is None:
+            return False
         from components.tracking import store
 
         return store.refused(error)
@@ -126,12 +153,16 @@ class Shipper:
         batches = spool.batches()
         if not gone and not self.due(spool, batches):
             return
+        if gone and spool.unreadable:
+            LOG.warning("%s: left out %d unreadable lines", spool.folder.name, spool.unreadable)
+        if batches and "run_id" not in spool.progress and batches[0].events[0]["event"] != "start":
+            raise UnreadableError("the beginning of the events cannot be read")
         for batch in batches:
             self.send(spool, batch)
         self.sent[spool.folder.name] = time.monotonic()
         if gone:
             if not spool.progress.get("ended") and "run_id" in spool.progress:
-                died = {"event": "end", "status": "FAILED", "time": int(time.time() * 1000)}
+                died = {"event": "end", "status": "FAILED", "time": spool.last_word_ms()}
                 self.send(spool, Batch([died], spool.progress["offset"]))
             spool.remove()
 
@@ -144,7 +175,10 @@ class Shipper:
 
     def send(self, spool: Spool, batch: Batch) -> None:
         """Send one batch; what MLflow refuses is left out with a word in the log."""
-        self.client = self.client or connect()
+        if self.client is None:
+            self.client = connect()
+        elif self.away:
+            knock()
         from components.tracking import store
 
         try:
@@ -153,6 +187,7 @@ class Shipper:
             if batch.events[0]["event"] == "start" or not store.refused(error):
                 raise
             LOG.exception("%s: left out %.300s", spool.folder.name, batch.events[0])
+        self.note_there()
         spool.progress["ended"] = batch.events[-1]["event"] == "end"
         spool.advance(batch.end)
 
@@ -172,15 +207,55 @@ def connect() -> Any:
         OSError: nothing answers there. That is found out before mlflow is imported, for it
             takes ten seconds.
     """
-    server = urlsplit(tracking_uri())
-    if server.scheme in ("http", "https") and server.hostname and not getproxies():
-        port = server.port or (443 if server.scheme == "https" else 80)
-        socket.create_connection((server.hostname, port), timeout=KNOCK_S).close()
+    knock()
     from components.tracking import store
 
     return store.open_client()
 
 
+def knock() -> None:
+    """See whether the tracking server takes connections and answers, whatever it answers.
+
+    A server that hangs takes connections all the same. MLflow would wait for it for 40 seconds.
+
+    Raises:
+        OSError: it does not.
+    """
+    try:
+        server = urlsplit(tracking_uri())
+        host, port = server.hostname, server.port
+    except ValueError:  # its words would quote a part of the password
+        raise OSError("MLFLOW_TRACKING_URI is no valid address") from None
+    if server.scheme not in ("http", "https") or not host or getproxies():
+        return
+    connection = open_connection(server.scheme, host, port)
+    try:
+        connection.connect()
+        connection.sock.settimeout(ANSWER_S)
+        connection.request("GET", server.path.rstrip("/") + "/health")
+        connection.getresponse()
+    except (HTTPException, ConnectionResetError, BrokenPipeError, ssl.SSLError) as error:
+        LOG.info("no proper answer: %s", error)  # it is there; what is wrong, MLflow says better
+    finally:
+        connection.close()
+
+
+def open_connection(scheme: str, host: str, port: int | None) -> HTTPConnection:
+    """A connection that is yet to be made. Nothing secret is sent: no certificate is checked."""
+    if scheme == "http":
+        return HTTPConnection(host, port, timeout=KNOCK_S)
+    return HTTPSConnection(host, port, timeout=KNOCK_S, context=ssl._create_unverified_context())
+
+
+def main(folder: Path, linger_s: float) -> int:
+    """Ship; the exit status. What goes wrong is in the log, without passwords."""
+    try:
+        return 0 if ship(folder, linger_s) else 1
+    except Exception:
+        LOG.exception("the shipper failed")
+        return 1
+
+
 if __name__ == "__main__":
     os.nice(10)
-    sys.exit(0 if ship(Path(sys.argv[1]), float(sys.argv[2])) else 1)
+    sys.exit(main(Path(sys.argv[1]), float(sys.argv[2])))

@@ -6,10 +6,13 @@ Each stage run has a folder of its own below the spool folder:
 ``events.jsonl``   one event a line, appended by the stage; locked as long as it lives
 ``progress.json``  how far the shipper came (byte offset) and the MLflow run it made
 ``error.txt``      why the last attempt to ship failed
+``artifacts/``     what the run's artifacts and its model were when they were recorded
 =================  =====================================================================
 
-A folder that has been shipped is removed. Runs meant for different tracking servers lie in
-different spool folders (`destination`), so none is ever sent to the wrong one.
+A folder that has been shipped is removed. ``away.txt`` beside them says that the server was away
+at the last attempt: then no stage waits for it at its end (`away`). Runs meant for different
+tracking servers lie in different spool folders (`destination`), so none is ever sent to the wrong
+one.
 """
 
 import fcntl
@@ -21,7 +24,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,10 @@ from components.tracking.pipeline_run import kubeflow_run
 Event = dict[str, Any]
 
 EVENTS = "events.jsonl"
+AWAY = "away.txt"
+AWAY_S = 600.0
+"""How long a server that was away is taken to be away, if nobody has tried since."""
+SHIPPED = ".shipped-"
 METRICS_PER_BATCH = 1000
 """MLflow's limit for one ``log_batch``."""
 
@@ -86,10 +93,26 @@ def destinations() -> list[Path]:
 
 
 def write_whole(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees all of it or the old file."""
+    """Write JSON so that a reader sees all of it or the old file, after a power loss too."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    with aside.open("w") as file:
+        file.write(json.dumps(value, indent=1, sort_keys=True) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     aside.replace(path)
+
+
+def away(folder: Path, since: float) -> str | None:
+    """Why the server of a spool folder was away at the last attempt, if that is no older."""
+    note = folder / AWAY
+    with suppress(OSError):
+        if note.stat().st_mtime >= since:
+            return note.read_text().strip()
+    return None
+
+
+class UnreadableError(ValueError):
+    """A spool without its beginning, of which nothing can be shipped."""
 
 
 class Writer:
@@ -103,18 +126,48 @@ class Writer:
         self._file = (hidden / EVENTS).open("a", encoding="utf-8")
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self.folder = hidden.rename(folder / name)
+        self._kept = 0
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event, stamped with the time in milliseconds."""
         line = json.dumps({"event": event, "time": int(time.time() * 1000)} | fields)
         self._file.write(line + "\n")
         self._file.flush()
+        if event != "metrics":  # these are many, and a training must not wait for the disk
+            os.fsync(self._file.fileno())
+
+    def keep(self, path: Path) -> str:
+        """Keep a file or folder as it is now, whatever later runs make of it.
+
+        A file is linked where the file system can: outputs are never changed in place, a new
+        one takes the old one's name.
+
+        Returns:
+            Where, relative to the run's folder.
+        """
+        self._kept += 1
+        kept = Path("artifacts", str(self._kept), path.name)
+        target = self.folder / kept
+        target.parent.mkdir(parents=True)
+        if path.is_dir():
+            shutil.copytree(path, target, copy_function=link_or_copy)
+        else:
+            link_or_copy(path, target)
+        return str(kept)
 
     def close(self) -> None:
         """Say that nothing more will come."""
         # Unlocked by hand: worker processes forked from the stage may still hold the file.
         fcntl.flock(self._file, fcntl.LOCK_UN)
         self._file.close()
+
+
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """A second name for a file; a copy across file systems, or where links are not allowed."""
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 @dataclass
@@ -131,10 +184,8 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         """Read how far an earlier shipper came, if one did."""
         self.folder = folder
-        progress = folder / "progress.json"
-        self.progress: dict[str, Any] = (
-            json.loads(progress.read_text()) if progress.exists() else {"offset": 0}
-        )
+        self.progress = read_progress(folder / "progress.json")
+        self.unreadable = 0
 
     def writer_is_gone(self) -> bool:
         """Whether the stage has closed its end, or died."""
@@ -146,21 +197,44 @@ class Spool:
         return True
 
     def batches(self) -> list[Batch]:
-        """What has not been shipped yet; metrics that follow one another come as one batch."""
+        """What has not been shipped yet; metrics that follow one another come as one batch.
+
+        A line that cannot be read, as a power loss leaves it, is counted and left out.
+        """
         found: list[Batch] = []
+        end, self.unreadable = self.progress["offset"], 0
         with (self.folder / EVENTS).open("rb") as file:
-            file.seek(self.progress["offset"])
+            file.seek(end)
             for line in file:
-                if not line.endswith(b"\n"):  # still being written
+                event = self.read(line)
+                if not line.endswith(b"\n"):  # still being written, or never finished
+                    self.unreadable += 1
                     break
-                event = json.loads(line)
-                end = (found[-1].end if found else self.progress["offset"]) + len(line)
-                if found and joins(found[-1], event):
+                end += len(line)
+                if event is None:
+                    self.unreadable += 1
+                elif found and joins(found[-1], event):
                     found[-1].events.append(event)
                     found[-1].end = end
                 else:
                     found.append(Batch([event], end))
         return found
+
+    def read(self, line: bytes) -> Event | None:
+        """The event of a line, with what it kept under its whole path; None if it has none."""
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return None
+        if not isinstance(event, dict) or "event" not in event:
+            return None
+        if "kept" in event:
+            event["kept"] = str(self.folder / event["kept"])
+        return event
+
+    def last_word_ms(self) -> int:
+        """When the stage last wrote something, in milliseconds."""
+        return int((self.folder / EVENTS).stat().st_mtime * 1000)
 
     def advance(self, offset: int) -> None:
         """Record that everything before ``offset`` has been shipped."""
@@ -173,11 +247,34 @@ class Spool:
 
     def fail(self, error: BaseException) -> None:
         """Leave a note for the stage that waits, and for the user."""
-        (self.folder / "error.txt").write_text(redact(f"{type(error).__name__}: {error}\n"))
+        leave_note(self.folder / "error.txt", error)
 
     def remove(self) -> None:
-        """Everything has been shipped."""
-        shutil.rmtree(self.folder)
+        """Everything has been shipped.
+
+        The folder first loses its name: half of one would be taken for a run.
+        """
+        self.folder.rename(self.folder.with_name(SHIPPED + self.folder.name))
+        for shipped in self.folder.parent.glob(f"{SHIPPED}*"):
+            shutil.rmtree(shipped)
+
+
+def read_progress(path: Path) -> dict[str, Any]:
+    """How far an earlier shipper came; the beginning, if its note is missing or broken.
+
+    To ship a run again from its beginning makes nothing twice (`store`).
+    """
+    with suppress(OSError, ValueError):
+        progress = json.loads(path.read_text())
+        if isinstance(progress, dict) and isinstance(progress.get("offset"), int):
+            return progress
+    return {"offset": 0}
+
+
+def leave_note(path: Path, error: BaseException) -> None:
+    """Write down why something failed, without passwords; on a full disk do without."""
+    with suppress(OSError):
+        path.write_text(redact(f"{type(error).__name__}: {error}\n"))
 
 
 def joins(batch: Batch, event: Event) -> bool:
@@ -191,7 +288,9 @@ def pending(folder: Path) -> list[Path]:
     """The folders of runs that have not been shipped, oldest first."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(
+        p for p in folder.iterdir() if not p.name.startswith(".") and (p / EVENTS).is_file()
+    )
 
 
 @contextmanager

@@ -27,7 +27,14 @@ from components.digest import path_digest
 from components.redact import redact
 from components.tracking import lineage
 from components.tracking.parent import describe, end_parent, find_parent, link, mirror
-from components.tracking.runs import PARENT, log_batch, search, supersede, valid_name
+from components.tracking.runs import (
+    PARENT,
+    delete_twins,
+    log_batch,
+    search,
+    supersede,
+    valid_name,
+)
 from components.tracking.spool import Event, Spool, tracking_uri
 
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
@@ -72,7 +79,7 @@ def handle(client: MlflowClient, spool: Spool, events: Sequence[Event]) -> None:
 
             register(client, run, event)
         case "end":
-            end(client, spool.progress, event)
+            end(client, spool.folder.name, spool.progress, event)
 
 
 def start(client: MlflowClient, key: str, event: Event) -> dict[str, Any]:
@@ -184,12 +191,13 @@ def find_or_create(
     client: MlflowClient, experiment: str, key: str, parent: str | None, event: Event
 ) -> Run:
     """The run of this spool: the one that a killed shipper made, or a new one."""
-    tags = {"fourstep.spool": key}
-    if found := search(client, experiment, tags):
-        return found
-    if parent:
-        tags[PARENT] = parent
-    return client.create_run(experiment, event["time"], tags, event["name"])
+    mark = {"fourstep.spool": key}
+    below = {PARENT: parent} if parent else {}
+    run = search(client, experiment, mark) or client.create_run(
+        experiment, event["time"], mark | below, event["name"]
+    )
+    delete_twins(client, run, mark)
+    return run
 
 
 def tags_of(event: Event) -> dict[str, str]:
@@ -226,22 +234,26 @@ def log_artifact(client: MlflowClient, run: str, event: Event) -> None:
 def unchanged(event: Event) -> Path:
     """The path of an event, whose content must still be what the stage recorded.
 
+    That is the one that the spool keeps; else the one in its place, if the disk was too full to
+    keep it.
+
     Raises:
         ValueError: a later run has overwritten it.
     """
-    path = Path(event["path"])
-    if path_digest(path) != event["digest"]:
-        raise ValueError(f"{path} has changed since the stage recorded it; it is not uploaded")
-    return path
+    for path in (Path(event[name]) for name in ("kept", "path") if name in event):
+        if path.exists() and path_digest(path) == event["digest"]:
+            return path
+    raise ValueError(f"{event['path']} has changed since the stage recorded it; not uploaded")
 
 
-def end(client: MlflowClient, progress: Mapping[str, Any], event: Event) -> None:
+def end(client: MlflowClient, key: str, progress: Mapping[str, Any], event: Event) -> None:
     """Close the stage's run, and bring the parent up to date."""
     run, parent, status = progress["run_id"], progress["parent_id"], event["status"]
     tags = {"fourstep.outputs": json.dumps(event.get("outputs", {}), sort_keys=True)}
     if event.get("data_version"):
         tags["fourstep.data_version"] = event["data_version"]
     log_batch(client, run, tags=tags)
+    delete_twins(client, client.get_run(run), {"fourstep.spool": key})  # a late one, too
     kept = progress["kept"]
     if run not in kept:
         client.set_terminated(run, status, event["time"])

@@ -171,6 +171,23 @@ def test_a_full_disk_ends_the_tracking_only(
     assert "No space left" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_disk_that_is_really_full_ends_the_tracking_only(
+    stage: FakeStage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w")
+    with track(stage) as run, whole_outputs(stage) as aside:
+        assert run._writer
+        monkeypatch.setattr(run._writer, "_file", full)
+        run.metrics({"loss": 1.0})
+        assert not run.recorded
+        run.metrics({"loss": 0.5})
+        aside.metrics.write_text("{}")
+        aside.page.write_text("abc")
+    assert stage.page.exists()
+    assert capsys.readouterr().err.count("No space left") == 1
+
+
 def test_importing_tracking_is_light() -> None:
     heavy = "{'mlflow', 'numpy', 'torch', 'psutil', 'pyarrow'}"
     code = f"import sys, components.tracking; print({heavy} & set(sys.modules))"
@@ -218,6 +235,73 @@ def test_half_a_line_is_left_for_later(tmp_path: Path) -> None:
     with (writer.folder / spool.EVENTS).open("a") as file:
         file.write('{"event": "ta')
     assert len(spool.Spool(writer.folder).batches()) == 1
+
+
+@pytest.mark.parametrize("broken", ["", "\0" * 64, '{"offset": 1', "[]", '{"offset": null}'])
+def test_a_broken_note_of_progress_means_from_the_beginning(tmp_path: Path, broken: str) -> None:
+    writer = spool.Writer(tmp_path)
+    writer.write("start")
+    (writer.folder / "progress.json").write_text(broken)
+    assert len(spool.Spool(writer.folder).batches()) == 1
+    assert Run(writer).mlflow_run_id is None
+
+
+def test_lines_that_a_power_loss_has_broken_are_counted_and_left_out(tmp_path: Path) -> None:
+    writer = spool.Writer(tmp_path)
+    writer.write("start")
+    with (writer.folder / spool.EVENTS).open("ab") as file:
+        file.write(b"\0\0\0\n\xff\n3\n")
+    writer.write("end")
+    with (writer.folder / spool.EVENTS).open("ab") as file:
+        file.write(b'{"event": "en')
+    reader = spool.Spool(writer.folder)
+    batches = reader.batches()
+    assert [b.events[0]["event"] for b in batches] == ["start", "end"]
+    assert reader.unreadable == 4
+    reader.advance(batches[-1].end)
+    assert spool.Spool(writer.folder).batches() == []
+
+
+def test_a_spool_half_removed_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = spool.Writer(tmp_path), spool.Writer(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(spool.shutil, "rmtree", lambda path: pytest.fail("killed here"))
+        with pytest.raises(pytest.fail.Exception):
+            spool.Spool(first.folder).remove()
+    assert spool.pending(tmp_path) == [second.folder]
+    spool.Spool(second.folder).remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_kept_outlives_the_next_output(tmp_path: Path) -> None:
+    writer = spool.Writer(tmp_path / "spool")
+    (tmp_path / "pages").mkdir()
+    for path in (tmp_path / "page", tmp_path / "pages" / "one"):
+        path.write_text("old")
+    kept = [writer.folder / writer.keep(tmp_path / name) for name in ("page", "pages")]
+    for path in (tmp_path / "page", tmp_path / "pages" / "one"):
+        path.unlink()
+        path.write_text("new")
+    assert [path.name for path in kept] == ["page", "pages"]
+    assert [kept[0].read_text(), (kept[1] / "one").read_text()] == ["old", "old"]
+
+
+def test_an_artifact_that_cannot_be_kept_is_recorded_by_its_place(
+    stage: FakeStage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with track(stage) as run, whole_outputs(stage) as aside:
+        monkeypatch.setattr(spool.os, "link", full)
+        monkeypatch.setattr(spool.shutil, "copyfile", full)
+        aside.metrics.write_text("{}")
+        aside.page.write_text("abc")
+    assert run.recorded
+    (page,) = (e for e in events() if e["event"] == "artifact")
+    assert page["path"] == str(stage.page)
+    assert "kept" not in page
+    assert "is not kept for MLflow, only its place" in capsys.readouterr().err
 
 
 def test_the_lock_tells_whether_the_writer_lives(tmp_path: Path) -> None:
