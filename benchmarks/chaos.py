@@ -100,7 +100,7 @@ class Project:
             raise SystemExit(f"dvc repro failed:\n{log.read_text(errors='replace')[-4000:]}")
 
     def run_two(self, log: Path) -> None:
-        """Run `dvc repro` twice at once. DVC may refuse one of them; `run` tells what is missing."""
+        """Run `dvc repro` twice at once. DVC may refuse one of them: `run` does the rest."""
         logs = [log.with_suffix(f".{number}.log") for number in (1, 2)]
         for process in list(map(self.repro, logs)):
             process.wait()
