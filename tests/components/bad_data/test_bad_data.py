@@ -7,10 +7,12 @@ import re
 import pandas as pd
 import pytest
 import torch
+from jinja2 import Environment
 
 from components.dataset.images import read_image
 from components.dataset.index import read_index
 from components.errors import InputError
+from components.pages import page as pages
 from components.validate_data import ValidateData
 from components.validate_data.expectations import Outcome, Validator
 from components.validate_data.run import run
@@ -70,6 +72,23 @@ def checked_once(known, monkeypatch):
 
     monkeypatch.setattr(Validator, "__init__", lambda self: None)
     monkeypatch.setattr(Validator, "run", run_checks)
+
+
+@pytest.fixture(scope="module")
+def environments():
+    return []
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(environments, monkeypatch):
+    """The report's template is the same in all cases."""
+
+    def environment(**options):
+        if not environments:
+            environments.append(Environment(**options))
+        return environments[0]
+
+    monkeypatch.setattr(pages, "Environment", environment)
 
 
 @pytest.fixture
