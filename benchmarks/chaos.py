@@ -1,4 +1,4 @@
-"""Kill anywhere: ``make chaos``, or ``python -m benchmarks.chaos --kills 52``.
+"""Kill anywhere: ``make chaos``, or ``python -m benchmarks.chaos --kills 54``.
 
 One project runs `dvc repro` undisturbed. In a second one, each stage is killed with SIGKILL again
 and again, together with dvc and all worker processes: after a random time, or as soon as a file
@@ -274,9 +274,9 @@ def durations(project: Project, log: Path) -> dict[str, float]:
 def main() -> None:
     """Run, kill, compare, and say what was found."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--kills", type=int, default=52)
-    parser.add_argument("--iterations", type=int, default=60)
-    parser.add_argument("--images", type=int, default=60, help="training scenes")
+    parser.add_argument("--kills", type=int, default=54)
+    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--images", type=int, default=40, help="training scenes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"))
     parser.add_argument("--result", type=Path, default=Path("build/chaos.json"))

@@ -223,9 +223,10 @@ def test_a_second_signal_stops_at_once(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_learning_rate_far_too_large_never_reaches_a_checkpoint(tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_learning_rate_far_too_large_never_reaches_a_checkpoint(tmp_path, precision):
     with pytest.raises(InputError, match=r"not finite.*Lower solver\.lr"):
-        fit(tmp_path, solver(lr=1e25, log_every=1, checkpoint_every=1))
+        fit(tmp_path, solver(lr=1e25, log_every=1, checkpoint_every=1, precision=precision))
     for path in tmp_path.iterdir():
         assert all(value.isfinite().all() for value in load_file(path).values())
 
