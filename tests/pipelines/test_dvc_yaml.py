@@ -56,11 +56,13 @@ PLUMBING = tuple(
     for name in (
         "command_line",
         "contract",
+        "disk",
         "errors",
         "git",
         "processes",
         "progress",
         "redact",
+        "termination",
         "tracking",
     )
 )
