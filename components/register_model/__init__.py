@@ -6,6 +6,9 @@ from typing import Annotated, ClassVar
 
 from components.contract import Input, Output, Resources, Scratch
 
+FAMILIES = ("shared.", "unshared.", "recall.")
+"""How the names of evaluate's metrics begin."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RegisterModel:
@@ -33,7 +36,7 @@ class RegisterModel:
     model_name: str = "fourstep"
     """Name in the registry."""
     metric: str = "shared.AP"
-    """Metric of evaluate that candidates are compared by."""
+    """Metric of evaluate that candidates are compared by, of `FAMILIES`."""
     minimum: float = 0.0
     """Gate: least value of the metric, 0..1."""
 
@@ -41,5 +44,10 @@ class RegisterModel:
         """Check the ranges."""
         if not self.model_name or set(self.model_name) & set("/:"):
             raise ValueError(f"model_name: {self.model_name!r} is empty or has a / or :")
+        if not self.metric.startswith(FAMILIES):
+            raise ValueError(
+                f"metric: {self.metric!r} is none of evaluate's, whose names begin with "
+                f"{', '.join(FAMILIES)}: shared.AP50, say"
+            )
         if not 0 <= self.minimum <= 1:
             raise ValueError(f"minimum: {self.minimum} is not between 0 and 1")

@@ -106,6 +106,19 @@ def test_it_is_refused_by_name(name, given, says, files, demo_data, demo_index_p
     assert not list(tmp_path.iterdir())
 
 
+def test_anchors_that_fit_no_training_image_are_refused(
+    files, demo_data, demo_index_path, tmp_path
+):
+    """Those of a preset for other data: none of them would teach the RPN anything."""
+    section = ("--anchors.base_size", "16", "--anchors.scales", "8", "16", "32")
+    stage = stage_of(
+        "train_rpn", files, demo_data, demo_index_path, tmp_path, section, backbone="whole"
+    )
+    with pytest.raises(InputError, match=r"scales=\(8\.0.* of which the largest is 80 x 64 pixels"):
+        work_of("train_rpn").run(stage, Run())
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_an_index_that_was_cut_short_is_refused(share, demo_index_path, tmp_path):
     content = demo_index_path.read_bytes()

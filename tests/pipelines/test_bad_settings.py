@@ -92,6 +92,7 @@ RANGES = [
     ("validate_data.train", "../train", r"validate_data\.train: '\.\./train'"),
     ("register_model.minimum", 2, r"minimum: 2\.0 is not between 0 and 1"),
     ("register_model.model_name", "a/b", r"model_name: 'a/b'"),
+    ("register_model.metric", "AP50", r"metric: 'AP50' is none of evaluate's.* shared\.AP50"),
     ("validate_onnx.ap_tolerance", 5, r"ap_tolerance: 5\.0 .* between 0 and 1"),
 ]
 TOGETHER = [
