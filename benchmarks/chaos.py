@@ -2,9 +2,10 @@
 
 One project runs `dvc repro` undisturbed. In a second one, each stage is killed with SIGKILL again
 and again, together with dvc and all worker processes: after a random time, or as soon as a file
-is being written. Each time `dvc repro` has to go on from the last resume point. What is then left
-two `dvc repro` run at once. At the end both projects must hold the same bytes: weights, proposals,
-metrics, pages and the ONNX model.
+is being written. Each training also gets a SIGTERM, and has to end within 10 seconds. Each time
+`dvc repro` has to go on from the last resume point. What is then left two `dvc repro` run at once.
+At the end both projects must hold the same bytes: weights, proposals, metrics, pages and the ONNX
+model.
 """
 
 import argparse
@@ -34,6 +35,8 @@ NO_SCM = "[core]\n    no_scm = true"
 POLL_S = 0.1
 """Between two looks for a stage's process: each goes through all processes."""
 WATCH_S = 0.005
+GRACE_S = 10.0
+"""A training has to end so soon after SIGTERM."""
 RETRIES = 6
 """Tries for a kill: a stage may end before its moment has come."""
 
@@ -43,13 +46,14 @@ class Kill:
     """What was killed: stage, how the moment was chosen, the seconds after the stage's start.
 
     ``kept`` is the iteration of the resume point left behind, ``went_on`` the one from which the
-    next run said it goes on; None without one.
+    next run said it goes on; None without one. ``ended_in_s`` is how long it lived after SIGTERM.
     """
 
     stage: str
     moment: str
     after_s: float
-    kept: int | None
+    ended_in_s: float | None = None
+    kept: int | None = None
     went_on: int | None = None
 
     @property
@@ -176,13 +180,8 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def kill_once(
-    project: Project, stage: str, moment: str, within_s: float, log: Path
-) -> float | None:
-    """Run `dvc repro` and kill all of it in a stage.
-
-    Returns:
-        The seconds after the stage's start; None if it ended before its moment came.
+def kill_once(project: Project, stage: str, moment: str, within_s: float, log: Path) -> Kill | None:
+    """Run `dvc repro` and kill all of it in a stage; None if it ended before its moment came.
 
     Raises:
         SystemExit: dvc ended by itself without having run the stage.
@@ -194,16 +193,27 @@ def kill_once(
         time.sleep(POLL_S)
     start = time.monotonic()
     limit = start + random.uniform(0, within_s)
-    after = None
-    while after is None and is_alive(child):
+    kill = None
+    while kill is None and is_alive(child):
         passed = time.monotonic() >= limit
         now = project.being_written(stage) if moment == "writing" else passed
         if now:
-            after = time.monotonic() - start
+            kill = Kill(stage, moment, time.monotonic() - start)
         else:
             time.sleep(WATCH_S)
+    if kill and moment == "SIGTERM":
+        kill = replace(kill, ended_in_s=terminate(child))
     kill_tree(process)
-    return after
+    return kill and replace(kill, kept=project.resume_point(stage))
+
+
+def terminate(process: psutil.Process) -> float:
+    """SIGTERM for a process; the seconds until it has ended, at most some more than `GRACE_S`."""
+    start = time.monotonic()
+    process.terminate()
+    while is_alive(process) and time.monotonic() - start < 3 * GRACE_S:
+        time.sleep(WATCH_S)
+    return time.monotonic() - start
 
 
 def went_on(log: Path) -> int | None:
@@ -214,16 +224,15 @@ def went_on(log: Path) -> int | None:
 
 
 def chaos(project: Project, kills: int, within_s: dict[str, float], log: Path) -> Iterator[Kill]:
-    """Kill each stage in turn, its share of ``kills``; then two `dvc repro` do what is left."""
+    """Stop each stage in turn as `plan` says; then two `dvc repro` do what is left."""
     last: Kill | None = None
     for stage, moment in plan(kills):
         for _ in range(RETRIES):
-            after = kill_once(project, stage, moment, within_s[stage], log)
+            kill = kill_once(project, stage, moment, within_s[stage], log)
             if last:
                 yield judged(last, project, log)
-                last = None
-            if after is not None:
-                last = Kill(stage, moment, after, project.resume_point(stage))
+            last = kill
+            if kill:
                 break
             forget(project, stage)  # it had ended: it runs again, from nothing
     project.run_two(log)
@@ -232,10 +241,13 @@ def chaos(project: Project, kills: int, within_s: dict[str, float], log: Path) -
 
 
 def plan(kills: int) -> Iterator[tuple[str, str]]:
-    """The stage and the moment of each kill."""
+    """The stage and the moment of each of the kills, and a SIGTERM for each training among them."""
     for number, stage in enumerate(STAGES):
-        for count in range(kills // len(STAGES) + (number < kills % len(STAGES))):
+        share = kills // len(STAGES) + (number < kills % len(STAGES))
+        for count in range(share):
             yield stage, "writing" if count % 2 else "random"
+        if share and stage in TRAINING:
+            yield stage, "SIGTERM"
 
 
 def judged(kill: Kill, project: Project, log: Path) -> Kill:
@@ -286,11 +298,12 @@ def main() -> None:
     given.result.write_text(json.dumps(found, indent=1) + "\n")
     print(
         f"{found['kills']} kills, {found['while_writing']} while writing, "
-        f"in {len(found['by_stage'])} stages, "
+        f"in {len(found['by_stage'])} stages, and {found['terminated']} times SIGTERM, "
+        f"after which a training lived {found['longest_end_s']:.1f} s at most; "
         f"{found['went_on']} with a resume point, {found['lost']} of these lost; "
         f"{found['outputs']} outputs, {len(found['differ'])} differ; {found['seconds']:.0f} s"
     )
-    if found["lost"] or found["differ"]:
+    if found["lost"] or found["differ"] or found["longest_end_s"] > GRACE_S:
         raise SystemExit(f"lost or different: {found}")
 
 
@@ -312,8 +325,11 @@ def measure(folder: Path, kills: int, iterations: int, images: int) -> dict[str,
         done.append(kill)
     killed.run(log)
     wanted, got = whole.outputs(), killed.outputs()
+    ended = [kill.ended_in_s for kill in done if kill.ended_in_s is not None]
     return {
-        "kills": len(done),
+        "kills": len(done) - len(ended),
+        "terminated": len(ended),
+        "longest_end_s": max(ended, default=0.0),
         "by_stage": {s: sum(k.stage == s for k in done) for s in STAGES},
         "while_writing": sum(kill.moment == "writing" for kill in done),
         "went_on": sum(kill.kept is not None for kill in done),
