@@ -21,7 +21,7 @@ from components.training.batches import Batch
 from components.training.loop import Losses, train
 from components.training.parameters import SolverParameters
 from components.training.resume import Curve, Progress, ResumePoint
-from components.training.steps import detector_losses, freeze_fixed, rpn_losses
+from components.training.steps import detector_losses, rpn_losses, trained_convs
 from models.backbones import build_backbone
 from models.faster_rcnn import Architecture, FasterRCNN
 from models.parameters import (
@@ -69,7 +69,7 @@ def build_network(
     load_weights(backbone, file_weights(weights) if weights else random_weights(name))
     network.shared.load_state_dict(backbone.shared.state_dict())
     network.require_detector().head.load_state_dict(backbone.head.state_dict())
-    freeze_fixed(network)
+    trained_convs(network, "upper")
     return network
 
 
@@ -167,7 +167,7 @@ def timed_training(
         curve = train(
             network,
             trained,
-            losses,
+            [losses],
             lambda first, last: laps.through(islice(batches, iterations), device),
             solver,
             NoResume(Path("unused"), "unused"),

@@ -66,9 +66,11 @@ class Trainings:
         solver = replace(SOLVER, iterations=self.iterations, log_every=1)
         with quiet(), track(self.stage) as run, whole_outputs(self.stage) as aside:
             start = perf_counter()
+            trained, losses = trained_parts(self.network, "rpn")
             train(
                 self.network,
-                *trained_parts(self.network, "rpn"),
+                trained,
+                [losses],
                 lambda first, last: repeat(self.batch, last - first),
                 solver,
                 NoResume(Path("unused"), "unused"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+PipelineName = Literal["four-step", "joint"]
+PIPELINE = Annotated[PipelineName, typer.Option(help="Which pipeline; see README.")]
 PARAMS = Annotated[Path, typer.Option(help="Settings: the defaults of the pipeline's inputs.")]
 DATA = Annotated[Path, typer.Option("--data-dvc", help="File that names the data's version.")]
 PROFILES = Annotated[
@@ -23,8 +25,19 @@ SET = Annotated[
 ]
 
 PARAMS_FILE, DATA_FILE = Path("params.yaml"), Path("data.dvc")
-IMAGES_FILE, PACKAGE_FILE = Path("build/images.json"), Path("build/kubeflow/four_step.yaml")
+IMAGES_FILE = Path("build/images.json")
 CONTEXT = Path(__file__).parents[1]
+OUTPUT = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="YAML file.", show_default="build/kubeflow/<pipeline>.yaml"
+    ),
+]
+
+
+def package_file(pipeline: str) -> Path:
+    """Where a compiled pipeline is written to by default."""
+    return Path("build/kubeflow") / f"{pipeline.replace('-', '_')}.yaml"
 
 
 @app.command("images")
@@ -61,7 +74,8 @@ def images_command(
 
 @app.command("compile")
 def compile_command(
-    output: Annotated[Path, typer.Option("--output", "-o", help="YAML file.")] = PACKAGE_FILE,
+    pipeline: PIPELINE = "four-step",
+    output: OUTPUT = None,
     profile: PROFILES = None,
     params: PARAMS = PARAMS_FILE,
     settings: SET = None,
@@ -75,12 +89,14 @@ def compile_command(
 
     sections = read_sections(params, settings or [])
     cluster = read_profile(profile or [])
-    compile_and_lint(output, sections, cluster, data_dvc, images, local_tags=local_tags)
-    typer.echo(f"{output}: for `fourstep submit`, `kfp run create` or Kubeflow's upload page")
+    package = output or package_file(pipeline)
+    compile_and_lint(package, pipeline, sections, cluster, data_dvc, images, local_tags=local_tags)
+    typer.echo(f"{package}: for `fourstep submit`, `kfp run create` or Kubeflow's upload page")
 
 
 def compile_and_lint(
     output: Path,
+    pipeline: str,
     sections: Mapping[str, Any],
     profile: "Profile",
     data_dvc: Path,
@@ -102,6 +118,7 @@ def compile_and_lint(
     try:
         compile_pipeline(
             aside,
+            pipeline=pipeline,
             sections=sections,
             version=dvc_version(data_dvc),
             images=references(images, local_tags=local_tags),
@@ -138,6 +155,7 @@ CA_BUNDLE = Annotated[Path | None, typer.Option(help="Certificates to trust, PEM
 @app.command("submit")
 def submit(
     host: HOST,
+    pipeline: PIPELINE = "four-step",
     profile: PROFILES = None,
     settings: SET = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")] = False,
@@ -149,24 +167,26 @@ def submit(
     params: PARAMS = PARAMS_FILE,
     data_dvc: DATA = DATA_FILE,
     images: IMAGES = IMAGES_FILE,
-    output: Annotated[Path, typer.Option("--output", "-o", help="YAML file.")] = PACKAGE_FILE,
+    output: OUTPUT = None,
 ) -> None:
     """Compile, upload as a version of the pipeline, and start a run."""
     from cli.submit import submit as start
     from components.digest import path_digest
     from pipelines.profile import read_profile
-    from pipelines.sections import read_sections
+    from pipelines.sections import PIPELINES, read_sections
     from pipelines.submit import Connection
 
     cluster = read_profile(profile or [])
     connection = Connection(host, namespace, token_file, ca_bundle, ui=cluster.kubeflow_ui)
     sections, changed = read_sections(params), read_sections(params, settings or [])
-    compile_and_lint(output, sections, cluster, data_dvc, images)
+    package = output or package_file(pipeline)
+    compile_and_lint(package, pipeline, sections, cluster, data_dvc, images)
+    used = [name for name in PIPELINES[pipeline] if changed[name] != sections[name]]
     status = start(
-        output,
+        package,
         connection,
-        version=path_digest(output)[:12],
-        parameters={k: v or {} for k, v in changed.items() if v != sections.get(k)},
+        version=path_digest(package)[:12],
+        parameters={name: changed[name] or {} for name in used},
         experiment=experiment,
         run_name=run_name,
         service_account=cluster.service_account,
@@ -193,6 +213,7 @@ def watch(
 @app.command("run-local")
 def run_local(
     data: Annotated[Path, typer.Option(help="Folder of the data set.")] = Path("data"),
+    pipeline: PIPELINE = "four-step",
     params: PARAMS = PARAMS_FILE,
     settings: SET = None,
     data_dvc: DATA = DATA_FILE,
@@ -204,9 +225,10 @@ def run_local(
     from pipelines.local import local_profile, run_in_containers
     from pipelines.sections import read_sections
 
-    package = root / ".four_step.yaml"
+    package = root / f".{package_file(pipeline).name}"
     sections = read_sections(params, settings or [])
-    compile_and_lint(package, sections, local_profile(data), data_dvc, images, local_tags=True)
+    profile = local_profile(data)
+    compile_and_lint(package, pipeline, sections, profile, data_dvc, images, local_tags=True)
     for run in run_in_containers(package, root):
         typer.echo(f"{run.task:<24}{run.state}")
         for name, path in run.outputs.items():

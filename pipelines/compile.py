@@ -11,16 +11,19 @@ from components.contract import load_stage
 from components.dataset.dvc_version import DataVersion, check_digest
 from components.errors import InputError
 from pipelines.four_step import four_step
+from pipelines.joint import joint
 from pipelines.profile import Profile
-from pipelines.sections import STAGE_OF, check_section, flatten
+from pipelines.sections import PIPELINES, STAGE_OF, check_section, flatten
 from pipelines.yaml_file import read_yaml
 
+FUNCTIONS = {"four-step": four_step, "joint": joint}
 WEIGHTS = ("none", "crops", "torchvision")
 
 
 def compile_pipeline(
     output: Path,
     *,
+    pipeline: str = "four-step",
     sections: Mapping[str, Any],
     version: DataVersion,
     images: Mapping[str, str],
@@ -31,6 +34,7 @@ def compile_pipeline(
 
     Args:
         output: YAML file to write.
+        pipeline: one of `PIPELINES`.
         sections: checked settings by section, the defaults of the pipeline's inputs.
         version: the data set's version.
         images: image by role.
@@ -40,12 +44,13 @@ def compile_pipeline(
     Raises:
         InputError: a setting that has no fixed meaning on Kubeflow, or does not fit the GPUs.
     """
-    check_settings(sections)
-    check_mini_batches(sections, profile.gpu.count)
-    defaults = {"dvc_version": asdict(version)} | {k: v or {} for k, v in sections.items()}
+    used = {name: sections.get(name) or {} for name in PIPELINES[pipeline]}
+    check_settings(used)
+    check_mini_batches(used, profile.gpu.count)
+    defaults = {"dvc_version": asdict(version)} | used
     output.parent.mkdir(parents=True, exist_ok=True)
-    pipeline = four_step(images, profile, commit)
-    compiler.Compiler().compile(pipeline, str(output), pipeline_parameters=defaults)
+    function = FUNCTIONS[pipeline](images, profile, commit)
+    compiler.Compiler().compile(function, str(output), pipeline_parameters=defaults)
     # kfp's comments list the inputs' defaults, in another order each time.
     lines = output.read_text().splitlines(keepends=True)
     output.write_text("".join(line for line in lines if not line.startswith("#")))
@@ -74,10 +79,11 @@ def check_mini_batches(sections: Mapping[str, Any], gpus: int) -> None:
     Raises:
         InputError: names the setting and the number of GPUs.
     """
-    for name, stage in STAGE_OF.items():
+    for name, section in sections.items():
+        stage = STAGE_OF[name]
         declaration: Any = load_stage(stage)
         if gpus > 1 and declaration.resources.several:
-            images = check_section(stage, sections.get(name) or {}).solver.images_per_batch
+            images = check_section(stage, section).solver.images_per_batch
             if images % gpus:
                 raise InputError(
                     f"{name}.solver.images_per_batch: {images} images cannot be shared equally by "

@@ -37,13 +37,7 @@ def four_step(images: Mapping[str, str], profile: Profile, commit: str = "") -> 
     ) -> None:
         run = Tasks(locals(), images, profile, commit)
 
-        # Before anything expensive starts: all settings, and that the data are data.dvc's.
-        params = run.check_params()
-        data = run.data(after=params)
-        version = run("check_data", data=data).after(params)
-        version.set_caching_options(False)  # the data may have changed without Kubeflow's knowledge
-        index = run("validate_data", data=data).after(version).outputs["index"]
-        source = {"data": data, "index": index}
+        source = run.checked_source()
 
         # Step 0: the classifier that steps 1 and 2 both start from.
         backbone = run("init_backbone", **source).outputs["backbone"]
@@ -79,17 +73,7 @@ def four_step(images: Mapping[str, str], profile: Profile, commit: str = "") -> 
             detector=network,
             unshared_rpn=rpn,
             unshared_detector=detector,
-        ).outputs["metrics"]
-        model = run("export_onnx", detector=network).outputs["model"]
-        validation = run("validate_onnx", **source, detector=network, model=model).outputs[
-            "metrics"
-        ]
-        run(
-            "register_model",
-            model=model,
-            evaluation=evaluation,
-            validation=validation,
-            index=index,
         )
+        run.deploy(source, network, evaluation)
 
     return pipeline

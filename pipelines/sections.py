@@ -1,4 +1,7 @@
-"""The sections of params.yaml, one for each use of a component, and their strict check."""
+"""The sections of params.yaml, one for each use of a component, and their strict check.
+
+Both pipelines read the same file, so that what they have in common has the same settings.
+"""
 
 import dataclasses
 import json
@@ -15,6 +18,7 @@ from components.command_line import arguments, parse
 from components.contract import load_stage, parameters, roles
 from components.errors import InputError
 from components.kubeflow import json_object, whole_numbers
+from models.parameters import AnchorParameters, InputParameters
 from pipelines.suggest import suggest
 from pipelines.yaml_file import read_yaml
 
@@ -26,12 +30,39 @@ STAGE_OF = {
     "train_detector": "train_detector",
     "finetune_rpn": "finetune",
     "finetune_detector": "finetune",
+    "train_joint": "train_joint",
     "evaluate": "evaluate",
     "export_onnx": "export_onnx",
     "validate_onnx": "validate_onnx",
     "register_model": "register_model",
 }
-"""The stage that each section of params.yaml sets, in the order of the pipeline."""
+"""The stage that each section of params.yaml sets, in the order of the pipelines."""
+
+PIPELINES = {
+    "four-step": (
+        "validate_data",
+        "init_backbone",
+        "train_rpn",
+        "generate_proposals",
+        "train_detector",
+        "finetune_rpn",
+        "finetune_detector",
+        "evaluate",
+        "export_onnx",
+        "validate_onnx",
+        "register_model",
+    ),
+    "joint": (
+        "validate_data",
+        "init_backbone",
+        "train_joint",
+        "evaluate",
+        "export_onnx",
+        "validate_onnx",
+        "register_model",
+    ),
+}
+"""The sections that each pipeline has a use for."""
 
 STAGES = sorted({*STAGE_OF.values(), "fetch_data", "check_data"})
 """All stages; the last two are Kubeflow's only, where no DVC brings and checks the data."""
@@ -46,6 +77,7 @@ TASKS = (
     "finetune_rpn",
     "generate_proposals_3",
     "finetune_detector",
+    "train_joint",
     "evaluate",
     "export_onnx",
     "validate_onnx",
@@ -53,7 +85,7 @@ TASKS = (
     "fetch_data",
     "check_data",
 )
-"""The uses of the stages, by the names that dvc.yaml has, and Kubeflow's own two."""
+"""The uses of the stages, by the names that both dvc.yaml have, and Kubeflow's own two."""
 
 
 def check_params(path: Path) -> dict[str, Any]:
@@ -91,20 +123,23 @@ def check_json(sections: Iterable[str]) -> dict[str, Any]:
             found[name] = whole_numbers(json_object(text))
         except (ArgumentTypeError, InputError) as error:
             raise InputError(f"{name}: {error}") from None
-    return check_sections(found, "the run's inputs")
+    pipeline = PIPELINES["joint" if "train_joint" in found else "four-step"]
+    return check_sections(found, "the run's inputs", needed=pipeline)
 
 
-def check_sections(sections: Mapping[str, Any], source: str) -> dict[str, Any]:
+def check_sections(
+    sections: Mapping[str, Any], source: str, needed: Iterable[str] = STAGE_OF
+) -> dict[str, Any]:
     """The stages that the sections give.
 
     Raises:
-        InputError: a section is missing or unknown; a key is unknown or its value impossible.
-            Names the source, section, key and value.
+        InputError: a needed section is missing, or one is unknown; a key is unknown or its value
+            impossible. Names the source, section, key and value.
     """
     for name in sections:
         if name not in STAGE_OF:
             raise InputError(f"{source}: unknown section '{name}'{suggest(str(name), STAGE_OF)}")
-    for name in STAGE_OF:
+    for name in needed:
         if name not in sections:
             raise InputError(
                 f"{source}: section '{name}' is missing; write `{name}: {{}}` at least"
@@ -133,18 +168,14 @@ def check_together(stages: Mapping[str, Any]) -> None:
         InputError: naming both settings.
     """
     for part in ("rpn", "detector"):
-        if (found := stages[f"finetune_{part}"].part) != part:
+        finetune = stages.get(f"finetune_{part}")
+        if finetune and finetune.part != part:
             raise InputError(
-                f"finetune_{part}.part: {found} is another step's; write `part: {part}`"
+                f"finetune_{part}.part: {finetune.part} is another step's; write `part: {part}`"
             )
-    anchors, rule = stages["train_rpn"].anchors, stages["init_backbone"].input
-    sides = (rule.short_side, rule.long_side)
-    if not (anchors.fit_inside(*sides) or anchors.fit_inside(*reversed(sides))):
-        raise InputError(
-            f"train_rpn.anchors: scales {anchors.scales} of base_size {anchors.base_size} are all "
-            f"larger than the largest image, {sides[0]} x {sides[1]} pixels (init_backbone.input); "
-            "give smaller scales or a larger input"
-        )
+    for name in ("train_rpn", "train_joint"):
+        if name in stages:
+            check_anchors(name, stages[name].anchors, stages["init_backbone"].input)
     # What was evaluated is what is deployed.
     for group in ("proposals", "detection"):
         one, other = (parameters(stages[s]) for s in ("evaluate", "export_onnx"))
@@ -153,6 +184,21 @@ def check_together(stages: Mapping[str, Any]) -> None:
                 f"export_onnx.{key}: {other[key]}, but evaluate.{key} is {one[key]}: another "
                 "detector would be exported than evaluated; give both the same"
             )
+
+
+def check_anchors(section: str, anchors: AnchorParameters, rule: InputParameters) -> None:
+    """Refuse anchors none of which lies inside the largest image.
+
+    Raises:
+        InputError: naming the section and both settings.
+    """
+    sides = (rule.short_side, rule.long_side)
+    if not (anchors.fit_inside(*sides) or anchors.fit_inside(*reversed(sides))):
+        raise InputError(
+            f"{section}.anchors: scales {anchors.scales} of base_size {anchors.base_size} are all "
+            f"larger than the largest image, {sides[0]} x {sides[1]} pixels (init_backbone.input); "
+            "give smaller scales or a larger input"
+        )
 
 
 def with_settings(sections: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:

@@ -60,9 +60,33 @@ class Tasks:
             mount(task, self.profile.data.volume, DATA)
         return task
 
+    def checked_source(self) -> dict[str, Any]:
+        """The data and their index, after the tasks before anything expensive starts.
+
+        They check all settings, that the data are data.dvc's, and the data themselves.
+        """
+        params = self.check_params()
+        data = self.data(after=params)
+        version = self("check_data", data=data).after(params)
+        version.set_caching_options(False)  # the data may have changed without Kubeflow's knowledge
+        index = self("validate_data", data=data).after(version).outputs["index"]
+        return {"data": data, "index": index}
+
+    def deploy(self, source: Mapping[str, Any], network: Any, evaluation: dsl.PipelineTask) -> None:
+        """The tasks that bring an evaluated network to the registry: as ONNX, proven equal."""
+        model = self("export_onnx", detector=network).outputs["model"]
+        validation = self("validate_onnx", **source, detector=network, model=model)
+        self(
+            "register_model",
+            model=model,
+            evaluation=evaluation.outputs["metrics"],
+            validation=validation.outputs["metrics"],
+            index=source["index"],
+        )
+
     def check_params(self) -> dsl.PipelineTask:
         """The task that checks all sections, which could have been changed in Kubeflow's pages."""
-        sections = {name: self.inputs[name] for name in STAGE_OF}
+        sections = {name: self.inputs[name] for name in STAGE_OF if name in self.inputs}
         component = check_component("check_params", self.images[CHECK_PARAMS.image], list(sections))
         task = component(**sections)
         place_check(task, "check_params", CHECK_PARAMS, self.profile)

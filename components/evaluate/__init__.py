@@ -1,4 +1,4 @@
-"""Score the shared and the unshared network on a split, and show where they fail."""
+"""Score a network on a split, and the unshared one beside it, and show where it fails."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,8 @@ class Evaluate:
     """Score the shared network (step 4) beside the unshared one (step 1's RPN, step 2's detector).
 
     The two differ only in whether RPN and detector have the same convolutions, so every run
-    repeats the paper's comparison (Faster R-CNN, 4.1: 59.9 shared, 58.7 unshared mAP with ZF).
+    repeats the paper's comparison (Faster R-CNN, 4.1: 59.9 shared, 58.7 unshared mAP with ZF). A
+    network that was trained jointly has nothing to stand beside.
     """
 
     resources: ClassVar[Resources] = Resources(memory_gib=8, gpu=True)
@@ -24,13 +25,13 @@ class Evaluate:
     index: Annotated[Path, Input("Dataset")]
     """Index of the data set, from validate_data."""
     detector: Annotated[Path, Input("Model")]
-    """Step 4's checkpoint, the shared network; its RPN is step 3's."""
-    unshared_rpn: Annotated[Path, Input("Model")]
+    """Step 4's checkpoint, the shared network, whose RPN is step 3's; or train_joint's."""
+    unshared_rpn: Annotated[Path | None, Input("Model")] = None
     """Step 1's checkpoint."""
-    unshared_detector: Annotated[Path, Input("Model")]
+    unshared_detector: Annotated[Path | None, Input("Model")] = None
     """Step 2's checkpoint."""
     metrics: Annotated[Path, Output("Metrics")]
-    """JSON: AP figures of both networks, in all and by class, and recall of both RPNs."""
+    """JSON: AP figures of the networks, in all and by class, and recall of their RPNs."""
     curves: Annotated[Path, Output("Plot")]
     """Folder of CSV: precision against recall, recall against IoU and number of proposals."""
     pictures: Annotated[Path, Output("Plot")]
@@ -53,5 +54,7 @@ class Evaluate:
     """Test-time proposals: 6000 into NMS, 300 kept (Faster R-CNN, 3.3)."""
 
     def __post_init__(self) -> None:
+        if (self.unshared_rpn is None) != (self.unshared_detector is None):
+            raise ValueError("unshared_rpn, unshared_detector: give both or none of them")
         check_positive(self, "batch_size")
         check_at_least(self, "pictures_each", 0)

@@ -1,4 +1,4 @@
-"""Recall of both RPNs' proposals: step 1's against step 3's."""
+"""Recall of the RPNs' proposals: step 3's, shared, against step 1's, unshared."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ COUNTS = (10, 20, 50, 100, 200, 300, 500, 1000, 2000)
 
 @dataclass(frozen=True, slots=True)
 class ProposalRecall:
-    """Recall tables (len(counts), len(IOUS)) by name of the RPN: ``step1`` and ``step3``."""
+    """Recall tables (len(counts), len(IOUS)) by RPN: ``shared``, ``unshared``."""
 
     counts: tuple[int, ...]
     tables: dict[str, np.ndarray]

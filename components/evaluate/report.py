@@ -40,19 +40,22 @@ MEANINGS = {
     "AR100": "recall of 100 detections, mean over IoU 0.50 to 0.95",
 }
 TITLES = {"AP50_all_points": "AP50, all points", "AP50_11_point": "AP50, 11-point"}
-RPNS = {"step1": "step 1 (unshared)", "step3": "step 3 (shared)"}
+RPNS = {"shared": "step 3 (shared)", "unshared": "step 1 (unshared)"}
 JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the page shows. `pictures` has the drawn files by rank, as `ranked` has the images."""
+    """What the page shows. `pictures` has the drawn files by rank, as `ranked` has the images.
+
+    `unshared` is None for a network that was trained jointly.
+    """
 
     split: str
     index: Index
     images: Sequence[Image]
     shared: Evaluation
-    unshared: Evaluation
+    unshared: Evaluation | None
     recall: ProposalRecall
     ranked: Mapping[str, Sequence[Matched]]
     pictures: Mapping[str, Sequence[Path]]
@@ -71,6 +74,7 @@ def content(report: Report) -> dict[str, Any]:
         "images": len(report.images),
         "objects": sum(score.objects for score in report.shared.classes),
         "crowd": sum(int(image.crowd.sum()) for image in report.images),
+        "compared": report.unshared is not None,
         "summary": summary_rows(report.shared, report.unshared),
         "classes": class_rows(report.shared, report.unshared),
         "charts": [precision_chart(report.shared, report.unshared)],
@@ -80,37 +84,39 @@ def content(report: Report) -> dict[str, Any]:
     }
 
 
-def summary_rows(shared: Evaluation, unshared: Evaluation) -> list[dict[str, Any]]:
-    """A row for each figure that both networks have."""
+def summary_rows(shared: Evaluation, unshared: Evaluation | None) -> list[dict[str, Any]]:
+    """A row for each figure; both networks have the same ones, those of the split."""
     return [
         {
             "key": key,
             "name": TITLES.get(key, key),
             "meaning": meaning,
             "shared": shared.summary[key],
-            "unshared": unshared.summary[key],
+            "unshared": unshared and unshared.summary[key],
         }
         for key, meaning in MEANINGS.items()
         if key in shared.summary
     ]
 
 
-def class_rows(shared: Evaluation, unshared: Evaluation) -> list[tuple[ClassScore, ClassScore]]:
+def class_rows(
+    shared: Evaluation, unshared: Evaluation | None
+) -> list[tuple[ClassScore, ClassScore | None]]:
     """Each class's scores in both networks: the classes are those of the split, so the same."""
-    return list(zip(shared.classes, unshared.classes, strict=True))
+    others = unshared.classes if unshared else [None] * len(shared.classes)
+    return list(zip(shared.classes, others, strict=True))
 
 
-def precision_chart(shared: Evaluation, unshared: Evaluation) -> Chart:
-    """Precision against recall at IoU 0.5: the shared network's classes and both means."""
+def precision_chart(shared: Evaluation, unshared: Evaluation | None) -> Chart:
+    """Precision against recall at IoU 0.5: the shared network's classes and the means."""
     most = sorted(shared.classes, key=lambda score: -score.objects)[: len(COLOURS)]
     lines = [
         Line(score.name, colour, False, curve(score.precision))
         for score, colour in zip(most, COLOURS, strict=False)
     ]
-    lines += [
-        Line("mean, shared", "#000", False, curve(mean_precision(shared))),
-        Line("mean, unshared", "#000", True, curve(mean_precision(unshared))),
-    ]
+    lines.append(Line("mean", "#000", False, curve(mean_precision(shared))))
+    if unshared:
+        lines.append(Line("mean, unshared", "#000", True, curve(mean_precision(unshared))))
     all_shown = len(most) == len(shared.classes)
     which = "" if all_shown else f", the {len(most)} classes with most objects"
     title = f"Precision and recall at IoU 0.50{which}"
@@ -128,7 +134,8 @@ def recall_charts(recall: ProposalRecall) -> list[Chart]:
     """Recall of proposals against IoU and against their number."""
     by_iou, by_count = [], []
     for name, table in recall.tables.items():
-        title, dashed = RPNS[name], name == "step1"
+        title = RPNS[name] if len(recall.tables) > 1 else "RPN"
+        dashed = name == "unshared"
         at_half, average = table[:, 0], table.mean(axis=1)
         by_iou.append(Line(title, BLUE, dashed, points(IOUS, table[-1])))
         by_count += [

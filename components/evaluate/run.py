@@ -1,7 +1,7 @@
-"""The stage's work: run both networks, measure, draw, write."""
+"""The stage's work: run the networks, measure, draw, write."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +19,46 @@ from components.networks.inference import ImageDetections
 from components.scoring.average_precision import Evaluation, score_detections
 from components.scoring.recall import RecallCounter
 from components.tracking import Run
+from models.faster_rcnn import FasterRCNN
 
 
 def run(stage: Evaluate, run: Run) -> None:
-    """Evaluate the shared and the unshared network and write the stage's outputs.
+    """Evaluate the shared network, and the unshared one if there is one; write the outputs.
 
     Raises:
         InputError: a checkpoint of other classes or parts than needed, or a split without objects.
     """
     index = read_index(stage.index)
-    check_alike(read_checkpoint(stage.unshared_detector), read_checkpoint(stage.unshared_rpn))
     shared = open_network(stage.detector, index.classes, "rpn", "detector")
-    unshared_rpn = open_network(stage.unshared_rpn, index.classes, "rpn")
-    unshared = open_network(stage.unshared_detector, index.classes, "detector")
+    passes = {"shared": pass_over_split(stage, index, shared)}
+    if stage.unshared_rpn and stage.unshared_detector:
+        unshared = open_unshared(stage.unshared_rpn, stage.unshared_detector, index)
+        passes["unshared"] = pass_over_split(stage, index, *unshared)
     counts = recall_counts(stage.proposals.post_nms)
-    recalls = {name: RecallCounter(counts) for name in ("step1", "step3")}
-    found = detect(pass_over_split(stage, index, shared), recalls["step3"])
-    shared_scores = score_detections(index, stage.split, found)
-    unshared_found = detect(pass_over_split(stage, index, unshared, unshared_rpn), recalls["step1"])
-    unshared_scores = score_detections(index, stage.split, unshared_found)
-    tables = {name: counter.table() for name, counter in recalls.items()}
-    recall = ProposalRecall(counts, tables)
-    metrics = all_metrics(shared_scores, unshared_scores, recall)
-    write_metrics(stage.metrics, rounded(metrics))
-    write_curves(stage.curves, {"shared": shared_scores, "unshared": unshared_scores}, recall)
+    recalls = {name: RecallCounter(counts) for name in passes}
+    found = detect(passes["shared"], recalls["shared"])
+    scores = {"shared": score_detections(index, stage.split, found)}
+    if "unshared" in passes:
+        unshared_found = detect(passes["unshared"], recalls["unshared"])
+        scores["unshared"] = score_detections(index, stage.split, unshared_found)
+    recall = ProposalRecall(counts, {name: counter.table() for name, counter in recalls.items()})
+    write_metrics(stage.metrics, rounded(all_metrics(scores, recall)))
+    write_curves(stage.curves, scores, recall)
     write_detections(stage.detections, found)
-    show(stage, index, found, shared_scores, unshared_scores, recall)
+    show(stage, index, found, scores, recall)
+
+
+def open_unshared(rpn: Path, detector: Path, index: Index) -> tuple[FasterRCNN, FasterRCNN]:
+    """Step 2's detector and step 1's RPN, each with its own convs.
+
+    Raises:
+        InputError: one is of other classes, lacks its part, or they differ in backbone or scale.
+    """
+    check_alike(read_checkpoint(detector), read_checkpoint(rpn))
+    return (
+        open_network(detector, index.classes, "detector"),
+        open_network(rpn, index.classes, "rpn"),
+    )
 
 
 def detect(network_pass: Iterable[Found], recall: RecallCounter) -> list[ImageDetections]:
@@ -56,21 +70,16 @@ def detect(network_pass: Iterable[Found], recall: RecallCounter) -> list[ImageDe
     return [detections[row] for row in sorted(detections)]
 
 
-def all_metrics(shared: Evaluation, unshared: Evaluation, recall: ProposalRecall) -> dict[str, Any]:
+def all_metrics(scores: Mapping[str, Evaluation], recall: ProposalRecall) -> dict[str, Any]:
     """What metrics.json holds."""
-    return {
-        "shared": shared.metrics(),
-        "unshared": unshared.metrics(),
-        "recall": recall.metrics(),
-    }
+    return {name: each.metrics() for name, each in scores.items()} | {"recall": recall.metrics()}
 
 
 def show(
     stage: Evaluate,
     index: Index,
     found: Sequence[ImageDetections],
-    shared: Evaluation,
-    unshared: Evaluation,
+    scores: Mapping[str, Evaluation],
     recall: ProposalRecall,
 ) -> None:
     """Draw the pictures and write the report."""
@@ -79,7 +88,8 @@ def show(
     matched = [match(image, by_id[image.image_id]) for image in images]
     ranked = best_median_worst(matched, stage.pictures_each)
     pictures = write_pictures(stage.pictures, stage.data, ranked, index.classes)
-    report = Report(stage.split, index, images, shared, unshared, recall, ranked, pictures)
+    compared = scores["shared"], scores.get("unshared")
+    report = Report(stage.split, index, images, *compared, recall, ranked, pictures)
     write_report(stage.report, report)
 
 

@@ -65,7 +65,7 @@ def run(stage: Finetune, run: Run) -> None:
     dataset = TrainingSet(stage.data, index, network.architecture.input, proposals, features)
     part, losses = trained_part(stage, network)
     title = TITLES[stage.part]
-    curve = train_stage(stage, run, network, [part], losses, dataset, upstream, title)
+    curve = train_stage(stage, run, network, [part], [losses], dataset, upstream, title)
     write_training(stage, stage.network, network, curve, upstream, title, index)
 
 

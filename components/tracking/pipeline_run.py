@@ -94,5 +94,5 @@ def git_tags() -> dict[str, str]:
     if not commit:
         return {}
     # DVC writes dvc.lock while the pipeline runs: that is no change of the code.
-    changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!*dvc.lock")
     return {"mlflow.source.git.commit": commit, "fourstep.git_dirty": str(bool(changes)).lower()}

@@ -16,7 +16,8 @@ from components.tracking.run import Run
 
 def start_event(stage: Any) -> dict[str, Any]:
     """Everything known about a stage run at its start."""
-    name = os.environ.get("FOURSTEP_STAGE") or os.environ.get("DVC_STAGE") or stage_name(stage)
+    dvc_stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2]  # joint/dvc.yaml:evaluate
+    name = os.environ.get("FOURSTEP_STAGE") or dvc_stage or stage_name(stage)
     return {
         "name": name,
         "stage": stage_name(stage),

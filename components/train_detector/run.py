@@ -14,8 +14,8 @@ from components.train_detector.target_statistics import box_target_statistics
 from components.training.batches import TrainingSet
 from components.training.steps import (
     detector_losses,
-    freeze_fixed,
     train_stage,
+    trained_convs,
     write_training,
 )
 from models.faster_rcnn import FasterRCNN
@@ -34,7 +34,6 @@ def run(stage: TrainDetector, run: Run) -> None:
     network = FasterRCNN(replace(initial.architecture, roi=stage.roi))
     load_part(initial, network, "shared")
     load_part(initial, network, "detector.head")
-    freeze_fixed(network)
     detector = network.require_detector()
     if stage.target_statistics == "computed":
         mean, std = box_target_statistics(index, proposals, stage.targets.foreground_iou)
@@ -48,8 +47,8 @@ def run(stage: TrainDetector, run: Run) -> None:
         "backbone": path_digest(stage.backbone),
         "proposals": path_digest(stage.proposals),
     }
-    trained = [network.shared, detector]
-    curve = train_stage(stage, run, network, trained, losses, dataset, upstream, TITLE)
+    trained = [*trained_convs(network, stage.trained_convs), detector]
+    curve = train_stage(stage, run, network, trained, [losses], dataset, upstream, TITLE)
     statistics = {
         f"target_{name}_{axis}": value
         for name, values in (("mean", detector.target_mean), ("std", detector.target_std))

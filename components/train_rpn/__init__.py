@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from components.contract import Input, Output, Resources, Scratch
-from components.training.parameters import SolverParameters
+from components.training.parameters import SolverParameters, TrainedConvs
 from models.parameters import AnchorParameters, RPNTargetParameters
 
 
@@ -35,6 +35,8 @@ class TrainRpn:
     scratch: Annotated[Path, Scratch()]
     """Folder of resumable state."""
 
+    trained_convs: TrainedConvs = "upper"
+    """Which shared convs learn: upper, all or none; as in train_detector."""
     anchors: AnchorParameters = field(default_factory=AnchorParameters)
     targets: RPNTargetParameters = field(default_factory=RPNTargetParameters)
     solver: SolverParameters = field(default_factory=lambda: SolverParameters(images_per_batch=1))

@@ -1,7 +1,7 @@
-"""The training loop of all four steps."""
+"""The training loop of all trainings: the four steps, and those of both parts at once."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ Batches = Callable[[int, int], Iterator[Batch]]
 def train(
     network: nn.Module,
     trained: list[nn.Module],
-    losses: Losses,
+    updates: Sequence[Losses],
     batches: Batches,
     solver: SolverParameters,
     resume: ResumePoint,
@@ -37,7 +37,9 @@ def train(
     Args:
         network: all that is kept in a checkpoint.
         trained: the parts that learn; nothing else is in training mode or gets gradients.
-        losses: the named losses of a batch; their sum is minimised.
+        updates: of an iteration, one after the other: the named losses of a batch, whose sum is
+            minimised. The four steps have one; per-batch alternation updates the RPN first and
+            then the detector.
         batches: the batches from one iteration to another (exclusive).
         solver: optimizer and schedule.
         resume: where the last good state is kept.
@@ -59,7 +61,7 @@ def train(
     optimizer = build_optimizer(trained, solver)
     begun = resume.load(network, optimizer)
     curve, recent = begun.curve, RecentLosses.of_rows(begun.names, begun.rows, device)
-    losses = synchronised(trained, losses)
+    updates = [synchronised(trained, losses) for losses in updates]
     bar = progress(
         batches(begun.done, solver.iterations), solver.iterations, description, begun.done
     )
@@ -68,11 +70,10 @@ def train(
     with stop_noted() as asked_to_stop:
         for iteration, batch in enumerate(bar, start=begun.done):
             set_lr(optimizer, lr_at(solver, iteration))
-            with in_precision(solver):
-                terms = losses(batch.to(device), step_generator(solver.seed, iteration, device))
-            optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(terms.values())).sum().backward()
-            optimizer.step()
+            moved, generator = batch.to(device), step_generator(solver.seed, iteration, device)
+            terms: dict[str, Tensor] = {}
+            for losses in updates:
+                terms |= update(optimizer, losses, moved, generator, solver)
             recent.add(iteration, batch.files, terms)
 
             done = iteration + 1
@@ -91,6 +92,22 @@ def train(
                 bar.write(f"{description}: stopped, kept after iteration {done}", file=sys.stderr)
                 raise stop
     return curve
+
+
+def update(
+    optimizer: torch.optim.Optimizer,
+    losses: Losses,
+    batch: Batch,
+    generator: torch.Generator,
+    solver: SolverParameters,
+) -> dict[str, Tensor]:
+    """One step down the sum of a batch's losses; returns them."""
+    with in_precision(solver):
+        terms = losses(batch, generator)
+    optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(terms.values())).sum().backward()
+    optimizer.step()
+    return terms
 
 
 def stopping(asked: Asked, logged: bool) -> type[BaseException] | None:

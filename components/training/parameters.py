@@ -6,6 +6,8 @@ from typing import Literal
 from models.checks import check_at_least, check_at_most, check_positive, check_seed
 from models.parameters import RoITargetParameters
 
+TrainedConvs = Literal["upper", "all", "none"]
+
 MOST_ITERATIONS = 10**9
 """Iterations are numbered in memory beforehand; a billion is days even of an empty loop."""
 

@@ -23,8 +23,24 @@ def build_optimizer(modules: list[nn.Module], solver: SolverParameters) -> torch
     ]
     groups = [group for group in groups if group["params"]]
     if solver.optimizer == "sgd":
-        return SGD(groups, lr=solver.lr, momentum=solver.momentum, fused=True)
+        optimizer = SGD(groups, lr=solver.lr, momentum=solver.momentum, fused=True)
+        begin_momentum(optimizer, solver.momentum)
+        return optimizer
     return AdamW(groups, lr=solver.lr, fused=True)
+
+
+def begin_momentum(optimizer: SGD, momentum: float) -> None:
+    """Start the momentum of all parameters from zero, which changes no step.
+
+    torch does so at a parameter's first gradient, and its fused SGD then fails if another one's
+    came earlier, as in per-batch alternation.
+    """
+    if momentum:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(
+                    parameter, memory_format=torch.preserve_format
+                )
 
 
 def in_precision(solver: SolverParameters) -> torch.autocast:

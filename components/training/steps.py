@@ -1,5 +1,6 @@
-"""What the four training stages have in common: open, train, write."""
+"""What the training stages have in common: open, train, write."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from components.training.distributed import this_share, together
 from components.training.features import stacked_features
 from components.training.loop import Losses, train
 from components.training.page import TrainingPage, write_training_page
+from components.training.parameters import TrainedConvs
 from components.training.resume import Curve, ResumePoint
 from models.faster_rcnn import FasterRCNN
 from models.parameters import RoITargetParameters, RPNTargetParameters
@@ -26,11 +28,19 @@ WITHOUT_EFFECT = ("feature_cache_gb", "solver.workers", "solver.checkpoint_every
 """Parameters that may change while a training is interrupted: its result is the same."""
 
 
-def freeze_fixed(network: FasterRCNN) -> None:
-    """Fix the first convs of a pretrained backbone (VGG16: conv1 and conv2)."""
-    if network.architecture.norm == "frozen":
-        for name, parameter in network.shared.named_parameters():
-            parameter.requires_grad_(not name.startswith(network.fixed))
+def trained_convs(network: FasterRCNN, which: TrainedConvs) -> list[nn.Module]:
+    """The shared convs, if any of them learn; the others are fixed.
+
+    ``upper`` fixes a pretrained backbone's first blocks (VGG16: conv1 and conv2).
+    """
+    if which == "none":
+        network.shared.requires_grad_(False)
+        return []
+    pretrained = network.architecture.norm == "frozen"
+    fixed = network.fixed if which == "upper" and pretrained else ()
+    for name, parameter in network.shared.named_parameters():
+        parameter.requires_grad_(not name.startswith(fixed))
+    return [network.shared]
 
 
 def shared_features(network: FasterRCNN, batch: Batch) -> Tensor:
@@ -68,7 +78,7 @@ def train_stage(
     run: Run,
     network: FasterRCNN,
     trained: list[nn.Module],
-    losses: Losses,
+    updates: Sequence[Losses],
     dataset: TrainingSet,
     upstream: dict[str, str],
     title: str,
@@ -79,7 +89,7 @@ def train_stage(
         return train(
             network,
             trained,
-            losses,
+            updates,
             lambda first, last: training_batches(
                 dataset,
                 split="train",

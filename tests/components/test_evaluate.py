@@ -90,10 +90,10 @@ def test_proposal_recall_counts_no_further_than_there_are_proposals() -> None:
     proposals = found((A, 0.9, 0))
     counter = RecallCounter(recall_counts(30))
     counter.add(image.boxes[~image.crowd], proposals.boxes)
-    recall = ProposalRecall(recall_counts(30), {"step1": counter.table()})
+    recall = ProposalRecall(recall_counts(30), {"unshared": counter.table()})
     assert recall.counts == (10, 20, 30)
-    assert recall.tables["step1"].tolist() == [[1.0] * 10] * 3
-    assert recall.metrics()["step1"]["AR_30"] == 1.0
+    assert recall.tables["unshared"].tolist() == [[1.0] * 10] * 3
+    assert recall.metrics()["unshared"]["AR_30"] == 1.0
 
 
 def evaluation_of(names: list[str], value: float) -> Evaluation:
@@ -103,7 +103,7 @@ def evaluation_of(names: list[str], value: float) -> Evaluation:
     return Evaluation(figures, [ClassScore(name, 3, figures, precision) for name in names])
 
 
-RECALL = ProposalRecall((10, 30), {"step1": np.full((2, 10), 0.5), "step3": np.ones((2, 10))})
+RECALL = ProposalRecall((10, 30), {"unshared": np.full((2, 10), 0.5), "shared": np.ones((2, 10))})
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -124,14 +124,14 @@ def test_curves(tmp_path: Path) -> None:
     means = read_csv(tmp_path / "curves/mean_precision.csv")
     assert means[50] == {"recall": "0.5", "shared": "0.75", "unshared": "0.333333"}
     by_iou = read_csv(tmp_path / "curves/recall_iou.csv")
-    assert by_iou[4] == {"iou": "0.7", "step1": "0.5", "step3": "1.0"}
+    assert by_iou[4] == {"iou": "0.7", "unshared": "0.5", "shared": "1.0"}
     by_count = read_csv(tmp_path / "curves/recall_count.csv")
     assert by_count[1] == {
         "proposals": "30",
-        "step1_R50": "0.5",
-        "step3_R50": "1.0",
-        "step1_AR": "0.5",
-        "step3_AR": "1.0",
+        "unshared_R50": "0.5",
+        "shared_R50": "1.0",
+        "unshared_AR": "0.5",
+        "shared_AR": "1.0",
     }
 
 

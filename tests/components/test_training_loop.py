@@ -60,7 +60,7 @@ def fit(path, settings, *, key="k", losses=None, parts=("shared", "head"), feed=
     curve = train(
         net,
         trained,
-        losses(net) if losses else losses_of(net),
+        [losses(net) if losses else losses_of(net)],
         feed,
         settings,
         ResumePoint(path / "resume.safetensors", key),

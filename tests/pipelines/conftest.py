@@ -16,12 +16,15 @@ IMAGES = {
     for role, digit in zip(ROLES, "1234", strict=True)
 }
 VERSION = DataVersion("0123456789abcdef0123456789abcdef.dir", 3, 12)
-PROFILES = {
+WAYS = {
     "volume": ["cluster.yaml", "data-volume.yaml"],
     "uri": ["cluster.yaml", "data-uri.yaml"],
     "dvc": ["cluster.yaml", "data-dvc.yaml"],
     "gpus": ["cluster.yaml", "several-gpus.yaml", "data-volume.yaml"],
+    "joint": ["cluster.yaml", "data-volume.yaml"],
 }
+"""The profiles of each pipeline that is compiled: the four steps, by the way that the data come,
+and joint training."""
 
 
 @dataclass
@@ -35,7 +38,7 @@ class Compiled:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory):
-    """The pipeline compiled with the example profiles, by the way the data come."""
+    """A pipeline compiled with the example profiles: one of `WAYS`."""
     from pipelines.compile import compile_pipeline
     from pipelines.profile import read_profile
     from pipelines.sections import read_sections
@@ -43,10 +46,11 @@ def compiled(tmp_path_factory):
     @cache
     def compile_one(way):
         path = tmp_path_factory.mktemp(way) / "four_step.yaml"
-        profile = read_profile([ROOT / "profiles" / name for name in PROFILES[way]])
+        profile = read_profile([ROOT / "profiles" / name for name in WAYS[way]])
         sections = read_sections(ROOT / "params.yaml")
         compile_pipeline(
             path,
+            pipeline="joint" if way == "joint" else "four-step",
             sections=sections,
             version=VERSION,
             images=IMAGES,

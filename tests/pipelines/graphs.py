@@ -3,6 +3,11 @@
 import re
 import shlex
 from itertools import pairwise
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
 
 INPUT = re.compile(r"\{\{\$\.inputs\.artifacts\['(\w+)'\]\.path\}\}")
 OUTPUT = re.compile(r"\{\{\$\.outputs\.artifacts\['(\w+)'\]\.path\}\}")
@@ -25,6 +30,17 @@ def pairs(words):
     return dict(zip((flag[2:] for flag in words[::2]), words[1::2], strict=True))
 
 
+def dvc_document(pipeline="four-step"):
+    """dvc.yaml as it is; or joint/dvc.yaml with the stages of the other that it stands on."""
+    document = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    if pipeline == "joint":
+        common = ("check_params", "validate_data", "init_backbone")
+        stages = {name: document["stages"][name] for name in common}
+        document = yaml.safe_load((ROOT / "joint/dvc.yaml").read_text())
+        document["stages"] = stages | document["stages"]
+    return document
+
+
 def dvc_graph(document):
     """Stage: command, section, {flag: where its path comes from}, and what it waits for."""
     stages = {k: v for k, v in document["stages"].items() if k != "check_params"}
@@ -40,7 +56,7 @@ def dvc_graph(document):
             if path == "data":
                 paths[flag] = "data"
             elif path.startswith("build/.scratch/"):
-                paths[flag] = f"scratch {path.removeprefix('build/.scratch/')}"
+                paths[flag] = f"scratch {Path(path).name}"
             elif path in writer:
                 paths[flag] = "written" if writer[path][0] == name else writer[path]
             else:

@@ -13,7 +13,7 @@ from components.errors import InputError
 from pipelines.compile import compile_pipeline, dvc_version
 from pipelines.lint import lint
 from pipelines.profile import read_profile
-from pipelines.sections import STAGE_OF, read_sections
+from pipelines.sections import PIPELINES, read_sections
 from pipelines.yaml_file import read_yaml
 from tests.pipelines.conftest import IMAGES, ROOT, VERSION
 from tests.pipelines.graphs import executor
@@ -21,16 +21,16 @@ from tests.pipelines.graphs import executor
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("way", ["volume", "uri", "dvc"])
+@pytest.mark.parametrize("way", ["volume", "uri", "dvc", "joint"])
 def test_the_documents_are_the_golden_ones(compiled, way):
     """After a wanted change: FOURSTEP_UPDATE_GOLDEN=1 pytest tests/pipelines/test_compile.py."""
-    golden = GOLDEN / f"data-{way}.yaml"
+    golden = GOLDEN / (f"data-{way}.yaml" if way != "joint" else "joint.yaml")
     if os.environ.get("FOURSTEP_UPDATE_GOLDEN"):
         golden.write_text(compiled(way).path.read_text())
     assert compiled(way).path.read_text() == golden.read_text()
 
 
-@pytest.mark.parametrize("way", ["volume", "uri", "dvc", "gpus"])
+@pytest.mark.parametrize("way", ["volume", "uri", "dvc", "gpus", "joint"])
 def test_the_linter_finds_nothing(compiled, way):
     assert lint(compiled(way).path) == []
 
@@ -48,14 +48,16 @@ def test_mini_batches_that_the_gpus_cannot_share_are_refused(tmp_path):
 def test_it_is_plain_yaml_for_kfp(compiled):
     from kfp import components
 
-    loaded = components.load_component_from_file(str(compiled("volume").path))
-    assert set(loaded.component_spec.inputs) == {"dvc_version", *STAGE_OF}
+    for way, pipeline in (("volume", "four-step"), ("joint", "joint")):
+        loaded = components.load_component_from_file(str(compiled(way).path))
+        assert set(loaded.component_spec.inputs) == {"dvc_version", *PIPELINES[pipeline]}
+        assert loaded.component_spec.name == pipeline
 
 
 def test_the_inputs_default_to_the_settings(compiled):
     parameters = compiled("volume").spec["root"]["inputDefinitions"]["parameters"]
     settings = read_yaml(ROOT / "params.yaml")
-    for name in STAGE_OF:
+    for name in PIPELINES["four-step"]:
         assert parameters[name]["defaultValue"] == (settings[name] or {})
         assert len(json.dumps(parameters[name]["defaultValue"])) < 10_000
     assert parameters["dvc_version"]["defaultValue"] == asdict(VERSION)

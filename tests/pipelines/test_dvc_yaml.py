@@ -8,14 +8,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import yaml
 
 from components.contract import Input, Output, Scratch, load_stage, roles
 from pipelines.sections import STAGE_OF
+from tests.pipelines.graphs import dvc_document
 
 ROOT = Path(__file__).parents[2]
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = dvc_document()["stages"]
+JOINT = {
+    f"joint/dvc.yaml:{k}": v for k, v in dvc_document("joint")["stages"].items() if "wdir" in v
+}
 RUN = {name: stage for name, stage in STAGES.items() if name != "check_params"}
+ALL = RUN | JOINT
 
 
 def flags(stage):
@@ -31,9 +35,9 @@ def declared(stage, *keys):
     return found
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", ALL)
 def test_inputs_are_dependencies_and_outputs_are_outputs(name):
-    stage = RUN[name]
+    stage = ALL[name]
     component = shlex.split(stage["cmd"])[2].removeprefix("components.")
     given = flags(stage)
     assert set(given) - {"m"} <= set(roles(load_stage(component)))
@@ -91,24 +95,24 @@ def imported_files(start):
     return found
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", ALL)
 def test_a_change_of_any_code_that_a_stage_uses_reruns_it(name):
-    component = shlex.split(RUN[name]["cmd"])[2].removeprefix("components.")
-    code = [d for d in declared(RUN[name], "deps") if d.startswith(("components/", "models"))]
+    component = shlex.split(ALL[name]["cmd"])[2].removeprefix("components.")
+    code = [d for d in declared(ALL[name], "deps") if d.startswith(("components/", "models"))]
     used = imported_files(ROOT / "components" / component / "run.py")
     unused = [dep for dep in code if not any(file.startswith(dep) for file in used)]
     missing = [file for file in used if not file.startswith(tuple(code))]
     assert (sorted(missing), unused) == ([], [])
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", ALL)
 def test_a_stage_sees_its_own_section_only(name):
-    section = RUN[name]["cmd"].split()[-1].removeprefix("${").removesuffix("}")
-    component = shlex.split(RUN[name]["cmd"])[2].removeprefix("components.")
+    section = ALL[name]["cmd"].split()[-1].removeprefix("${").removesuffix("}")
+    component = shlex.split(ALL[name]["cmd"])[2].removeprefix("components.")
     assert STAGE_OF[section] == component
-    assert RUN[name]["cmd"].count("${") == 1
-    assert "params" not in RUN[name]
-    assert name.startswith(section)
+    assert ALL[name]["cmd"].count("${") == 1
+    assert "params" not in ALL[name]
+    assert name.rpartition(":")[2].startswith(section)
 
 
 def test_dvc_takes_the_project():
@@ -116,7 +120,7 @@ def test_dvc_takes_the_project():
     command = [sys.executable, "-m", "dvc", "stage", "list", "--all", "--name-only"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) >= set(STAGES)
+    assert set(done.stdout.split()) >= set(STAGES) | set(JOINT)
 
 
 def test_the_graph_is_the_four_steps():

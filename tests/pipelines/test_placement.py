@@ -19,6 +19,7 @@ GPU_TASKS = {
     "finetune-rpn",
     "generate-proposals-3",
     "finetune-detector",
+    "train-joint",
     "evaluate",
     "validate-onnx",
 }
@@ -31,7 +32,7 @@ def pods(compiled):
             yield name, pod(name, found["container"], configs[f"exec-{name}"])
 
 
-@pytest.mark.parametrize("way", ["volume", "uri", "dvc", "gpus"])
+@pytest.mark.parametrize("way", ["volume", "uri", "dvc", "gpus", "joint"])
 def test_kubernetes_takes_every_pod(compiled, way):
     version = kubernetes_validate.latest_version()
     for _, manifest in pods(compiled(way)):
@@ -47,8 +48,9 @@ def test_kubernetes_does_not_take_a_wrong_pod(compiled):
             kubernetes_validate.validate(broken, version, strict=True)
 
 
-def test_stages_with_a_gpu_ask_for_one_and_the_others_do_not(compiled):
-    for name, manifest in pods(compiled("dvc")):
+@pytest.mark.parametrize("way", ["dvc", "joint"])
+def test_stages_with_a_gpu_ask_for_one_and_the_others_do_not(compiled, way):
+    for name, manifest in pods(compiled(way)):
         spec = manifest["spec"]
         limits = spec["containers"][0]["resources"]["limits"]
         assert ("nvidia.com/gpu" in limits) == (name in GPU_TASKS), name

@@ -2,21 +2,22 @@
 
 import copy
 import re
-from pathlib import Path
 
 import pytest
-import yaml
 
-from pipelines.sections import STAGE_OF
-from tests.pipelines.graphs import dvc_graph, executor, kubeflow_graph
+from pipelines.sections import PIPELINES
+from tests.pipelines.graphs import dvc_document, dvc_graph, executor, kubeflow_graph
 
-ROOT = Path(__file__).parents[2]
-DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+DVC = dvc_document()
 
 
 @pytest.mark.parametrize("way", ["volume", "uri", "dvc", "gpus"])
 def test_the_same_stages_edges_commands_and_sections(compiled, way):
     assert kubeflow_graph(compiled(way).spec) == dvc_graph(DVC)
+
+
+def test_so_has_joint_training(compiled):
+    assert kubeflow_graph(compiled("joint").spec) == dvc_graph(dvc_document("joint"))
 
 
 @pytest.mark.parametrize(
@@ -38,15 +39,16 @@ def test_nothing_starts_before_settings_and_data_are_checked(compiled):
     assert "check_params" in DVC["stages"]["validate_data"]["deps"][0]
 
 
-def test_check_params_gets_every_section(compiled):
-    spec = compiled("volume").spec
+@pytest.mark.parametrize(("way", "pipeline"), [("volume", "four-step"), ("joint", "joint")])
+def test_check_params_gets_every_section(compiled, way, pipeline):
+    spec = compiled(way).spec
     container = executor(spec, "check-params")["container"]
     assert container["command"] == ["fourstep", "check"]
     assert DVC["stages"]["check_params"]["cmd"].startswith("fourstep check params.yaml --write ")
     given = re.findall(
         r"(\w+)=\{\{\$\.inputs\.parameters\['(\w+)'\]\}\}", " ".join(container["args"])
     )
-    assert given == [(name, name) for name in STAGE_OF]
+    assert given == [(name, name) for name in PIPELINES[pipeline]]
 
 
 def drop_edge(dvc, spec):

@@ -1,0 +1,3 @@
+from components.main import main
+
+main("train_joint")
