@@ -146,6 +146,8 @@ class FastRCNN(nn.Module):
         batch, count, classes = deltas.shape[:3]
         scores = logits.softmax(-1)[..., 1:].reshape(batch, -1)
         deltas = deltas * self.target_std + self.target_mean
+        if not parameters.box_regression:
+            deltas = torch.zeros_like(deltas)
         boxes = decode_boxes(deltas, proposals.boxes[:, :, None]).reshape(batch, -1, 4)
         boxes = clip_boxes(boxes, sizes)
         valid = proposals.valid[:, :, None].expand(-1, -1, classes).reshape(batch, -1)

@@ -154,6 +154,8 @@ class DetectionParameters:
     """IoU above which the lower-scored of two detections of one class is suppressed."""
     max_detections: int = 100
     """Detections kept an image."""
+    box_regression: bool = True
+    """Whether detections have the regressed boxes, or their proposals' (Fast R-CNN, Table 6)."""
 
     def __post_init__(self) -> None:
         check_fraction(self, "score_threshold", "nms_iou")

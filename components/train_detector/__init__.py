@@ -27,6 +27,9 @@ class TrainDetector:
     """Initial convs and per-RoI head, from init_backbone."""
     proposals: Annotated[Path, Input("Dataset")]
     """Proposals of the training split."""
+    classifier: Annotated[Path | None, Input("Model")] = None
+    """A detector of this stage that was trained with targets.box_loss_weight 0. If it is given, its
+    box regressors alone learn and all else stays: stage-wise training (Fast R-CNN, 5.1)."""
     detector: Annotated[Path, Output("Model")]
     """Checkpoint of the detector and its convs."""
     metrics: Annotated[Path, Output("Metrics")]
@@ -53,3 +56,8 @@ class TrainDetector:
 
     def __post_init__(self) -> None:
         check_rois("targets", self.targets, self.solver)
+        if self.classifier and not self.targets.box_loss_weight:
+            raise ValueError(
+                "targets.box_loss_weight: with 0 the box regressors of the classifier given would "
+                "learn nothing; give 1"
+            )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -90,4 +92,9 @@ def test_detections_are_normalised_back_thresholded_and_separate_by_class():
     assert boxes[1] in ([12, 10, 32, 30], [13, 11, 33, 31])
     assert boxes[2] in ([10, 10, 30, 30], [11, 11, 31, 31])
     assert not found.boxes[0, 2:].any()
+    unmoved = replace(settings, box_regression=False)
+    with torch.no_grad():
+        found = net.detect(torch.zeros(1, 1, 8, 8), proposals, torch.tensor([[128, 128]]), unmoved)
+    assert found.counts.tolist() == [2]
+    assert {tuple(b) for b in found.boxes[0, :2].tolist()} <= {(10, 10, 30, 30), (11, 11, 31, 31)}
     assert not found.scores[0, 2:].any()
