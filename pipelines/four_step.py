@@ -35,7 +35,7 @@ def four_step(images: Mapping[str, str], profile: Profile, commit: str = "") -> 
         validate_onnx: dict,
         register_model: dict,
     ) -> None:
-        run = Tasks(locals(), images, profile, commit)
+        run = Tasks("four-step", locals(), images, profile, commit)
 
         source = run.checked_source()
 

@@ -27,7 +27,7 @@ def joint(images: Mapping[str, str], profile: Profile, commit: str = "") -> Any:
         validate_onnx: dict,
         register_model: dict,
     ) -> None:
-        run = Tasks(locals(), images, profile, commit)
+        run = Tasks("joint", locals(), images, profile, commit)
         source = run.checked_source()
         backbone = run("init_backbone", **source).outputs["backbone"]
         network = run("train_joint", **source, backbone=backbone).outputs["network"]

@@ -11,12 +11,17 @@ DATA, SCRATCH = "/data", "/scratch"
 
 
 def place(
-    task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile, commit: str
+    task: dsl.PipelineTask,
+    name: str,
+    resources: Resources,
+    profile: Profile,
+    pipeline: str,
+    commit: str,
 ) -> None:
     """Put the profile on the task of the stage `name`, and the commit its image is made of."""
     place_check(task, name, resources, profile)
     scratch(task, profile)
-    tracking(task, name, profile, commit)
+    tracking(task, name, profile, pipeline, commit)
     task.set_retry(
         profile.retries.count,
         backoff_duration=profile.retries.backoff,
@@ -91,7 +96,9 @@ def mount(task: dsl.PipelineTask, volume: Volume, path: str) -> None:
     kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=path, **folder)
 
 
-def tracking(task: dsl.PipelineTask, name: str, profile: Profile, commit: str) -> None:
+def tracking(
+    task: dsl.PipelineTask, name: str, profile: Profile, pipeline: str, commit: str
+) -> None:
     """What the stage has to know to record itself in MLflow under the pipeline's run.
 
     Variables of the container may be in the cache key. So what could change without changing a
@@ -102,6 +109,7 @@ def tracking(task: dsl.PipelineTask, name: str, profile: Profile, commit: str) -
     known = {
         "FOURSTEP_IMAGE": task.container_spec.image,
         "FOURSTEP_GIT_COMMIT": commit,
+        "FOURSTEP_PIPELINE_NAME": pipeline,
         "FOURSTEP_KFP_UI": profile.kubeflow_ui,
         "MLFLOW_TRACKING_URI": profile.mlflow.uri,
         "MLFLOW_EXPERIMENT_NAME": profile.mlflow.experiment if profile.mlflow.uri else None,

@@ -20,12 +20,14 @@ class Tasks:
 
     def __init__(
         self,
+        pipeline: str,
         inputs: Mapping[str, Any],
         images: Mapping[str, str],
         profile: Profile,
         commit: str = "",
     ) -> None:
-        """The pipeline's inputs, the images by role, where they run, what they are built from."""
+        """The pipeline's name and inputs, the images by role, where they run, and their commit."""
+        self.pipeline = pipeline
         self.inputs = inputs
         self.images = images
         self.profile = profile
@@ -55,7 +57,7 @@ class Tasks:
         image = self.images[declaration.resources.image]
         component = stage_component(name, stage, image, inputs=wired, fixed=fixed, cache_key=keyed)
         task = component(**given, **wired, **{key: self.inputs[key] for key in keyed})
-        place(task, name, declaration.resources, self.profile, self.commit)
+        place(task, name, declaration.resources, self.profile, self.pipeline, self.commit)
         if self.profile.data.volume and "data" in fixed:
             mount(task, self.profile.data.volume, DATA)
         return task

@@ -12,6 +12,7 @@ until the next contact or ``fourstep track replay``.
                               without a parent is taken for the parent of all stages
 ``FOURSTEP_PARENT_RUN_ID``    make the run below this one
 ``FOURSTEP_PIPELINE_RUN``     a key: runs with the same key share a parent (found for DVC)
+``FOURSTEP_PIPELINE_NAME``    how the parent's name begins (four-step; joint for joint/dvc.yaml)
 ``FOURSTEP_KFP_UI``           where Kubeflow's pages are, for the parent's link to its Kubeflow run
 ``FOURSTEP_GIT_COMMIT``       the code's commit, where there is no git
 ``FOURSTEP_STAGE``            the run's name (default: DVC's name of the stage, or the stage's name)

@@ -41,7 +41,11 @@ def find_parent(client: MlflowClient, experiment: str, event: Event) -> str | No
         delete_twins(client, found, mark | maker)
     if found and event["kubeflow"].keys() <= found.data.tags.keys():
         return str(found.info.run_id)
-    tags = mark | maker | {"fourstep.engine": event["engine"]} | event["git"]
+    what = {
+        "fourstep.engine": event["engine"],
+        "fourstep.pipeline": event.get("pipeline", "four-step"),
+    }
+    tags = mark | maker | what | event["git"]
     run = found or client.create_run(experiment, event["time"], tags, parent_name(tags))
     if not found:
         delete_twins(client, run, mark | maker)
@@ -55,10 +59,10 @@ def find_parent(client: MlflowClient, experiment: str, event: Event) -> str | No
 
 
 def parent_name(tags: Mapping[str, str]) -> str:
-    """``four-step <data version> <commit>``, as far as they are known."""
+    """``<pipeline> <data version> <commit>``, as far as they are known."""
     data = tags.get("fourstep.data_version", "")[:8]
     commit = tags.get("mlflow.source.git.commit", "")[:7]
-    return " ".join(filter(None, ["four-step", data, commit]))
+    return " ".join(filter(None, [tags.get("fourstep.pipeline", "four-step"), data, commit]))
 
 
 def link(client: MlflowClient, parent: str, tags: Mapping[str, str]) -> None:
@@ -71,17 +75,32 @@ def link(client: MlflowClient, parent: str, tags: Mapping[str, str]) -> None:
 def describe(client: MlflowClient, parent: str, version: str | None, path: str | None) -> None:
     """Tell a parent its data set, as soon as a stage knows the version and the folder."""
     run = client.get_run(parent)
-    tags = run.data.tags
-    if version and tags.get("fourstep.data_version") != version:
-        client.set_tag(parent, "fourstep.data_version", version)
-        if "fourstep.pipeline_run" in tags:  # a parent of our own making
-            name = parent_name(tags | {"fourstep.data_version": version})
-            client.update_run(parent, name=name)
+    if version:
+        retell(client, run, "fourstep.data_version", version)
     recorded = run.inputs.dataset_inputs if run.inputs else []
     if version and path and not recorded:
         source = json.dumps({"uri": path})
         data = Dataset(Path(path).name, version[:DATASET_DIGEST_LENGTH], "local", source)
         client.log_inputs(parent, [DatasetInput(data)])
+
+
+def say_pipeline(client: MlflowClient, parent: str, pipeline: str) -> None:
+    """Tell a parent its pipeline: the stages that joint training shares with the four steps do not.
+
+    They come first, and are theirs.
+    """
+    if pipeline != "four-step":
+        retell(client, client.get_run(parent), "fourstep.pipeline", pipeline)
+
+
+def retell(client: MlflowClient, parent: Run, tag: str, value: str) -> None:
+    """Set a parent's tag; the name of one of our own making says it, too."""
+    tags = parent.data.tags
+    if tags.get(tag) == value:
+        return
+    client.set_tag(parent.info.run_id, tag, value)
+    if "fourstep.pipeline_run" in tags:
+        client.update_run(parent.info.run_id, name=parent_name(tags | {tag: value}))
 
 
 def mirror(client: MlflowClient, run: Run, parent: str, name: str) -> None:

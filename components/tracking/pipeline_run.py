@@ -50,6 +50,13 @@ def birth(process: "psutil.Process") -> str:
     return str(process.create_time())
 
 
+def pipeline_name() -> str:
+    """What the pipeline is called: ``FOURSTEP_PIPELINE_NAME``, or the folder of its dvc.yaml."""
+    file, colon, _ = os.environ.get("DVC_STAGE", "").rpartition(":")  # joint/dvc.yaml:evaluate
+    folder = Path(file).parent.name if colon else ""
+    return os.environ.get("FOURSTEP_PIPELINE_NAME") or folder or "four-step"
+
+
 def engine() -> str:
     """What runs the pipeline: dvc, kubeflow or none."""
     if "DVC_STAGE" in os.environ:

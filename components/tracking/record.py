@@ -26,6 +26,7 @@ def start_event(stage: Any) -> dict[str, Any]:
         "run_id": os.environ.get("MLFLOW_RUN_ID"),
         "parent_run_id": os.environ.get("FOURSTEP_PARENT_RUN_ID"),
         "pipeline_run": pipeline_run.pipeline_run(),
+        "pipeline": pipeline_run.pipeline_name(),
         "engine": pipeline_run.engine(),
         "kubeflow": pipeline_run.kubeflow_tags(),
         "pod": pipeline_run.pod_tags(),

@@ -26,7 +26,14 @@ from mlflow.exceptions import MlflowException
 from components.digest import path_digest
 from components.redact import redact
 from components.tracking import lineage
-from components.tracking.parent import describe, end_parent, find_parent, link, mirror
+from components.tracking.parent import (
+    describe,
+    end_parent,
+    find_parent,
+    link,
+    mirror,
+    say_pipeline,
+)
 from components.tracking.runs import (
     PARENT,
     delete_twins,
@@ -129,6 +136,7 @@ def given_runs(client: MlflowClient, event: Event) -> tuple[Run | None, str | No
 def update_parent(client: MlflowClient, experiment: str, parent: str, event: Event) -> None:
     """Tell a parent its Kubeflow run and its data set, and complete its lineage."""
     link(client, parent, event["kubeflow"])
+    say_pipeline(client, parent, event.get("pipeline", "four-step"))
     describe(client, parent, event["data_version"], event["data_path"])
     lineage.complete(client, experiment, parent, event["inputs"])
 

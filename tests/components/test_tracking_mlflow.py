@@ -88,6 +88,20 @@ def test_stages_of_a_pipeline_run_meet_under_a_parent(
     assert parent.data.metrics == {"train.loss": 0.02, "train.recall.300": 0.1}
 
 
+def test_a_parent_is_called_by_the_pipeline_that_its_own_stages_are_of(
+    client: MlflowClient, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """joint/dvc.yaml stands on stages of the four steps' dvc.yaml, which come first."""
+    monkeypatch.setenv("FOURSTEP_PIPELINE_RUN", f"{place}-1")
+    for stage, name in (("prepare", "four-step"), ("joint/dvc.yaml:prepare", "joint")):
+        monkeypatch.setenv("DVC_STAGE", stage)
+        prepare(place)
+        assert replay() == 0
+        (parent,) = (r for n, r in runs(client, place).items() if n != "prepare")
+        assert parent.info.run_name.startswith(name)
+        assert parent.data.tags["fourstep.pipeline"] == name
+
+
 def test_a_reused_stage_shows_up_with_a_link(
     client: MlflowClient, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_stage_knows_its_run_its_name_and_what_made_its_image(compiled):
         assert values == {
             "FOURSTEP_IMAGE": container["image"],
             "FOURSTEP_GIT_COMMIT": "c0ffee",
+            "FOURSTEP_PIPELINE_NAME": "four-step",
             "FOURSTEP_KFP_UI": "https://kubeflow.example.com/pipeline",
             "MLFLOW_TRACKING_URI": "http://mlflow.mlflow.svc:5000",
             "MLFLOW_EXPERIMENT_NAME": "fourstep",
