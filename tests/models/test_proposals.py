@@ -21,7 +21,7 @@ def test_nms_size_limit_and_order():
 
 
 def test_limits_before_and_after_nms():
-    assert select([[1.0, 2.0, 0.0, 5.0]], pre_nms=2).valid.sum() == 1
+    assert select([[1.0, 2.0, 0.0, 5.0]], pre_nms=2, post_nms=2).valid.sum() == 1
     assert select([[1.0, 2.0, 0.0, 5.0]], post_nms=1).boxes.shape == (1, 1, 4)
 
 
