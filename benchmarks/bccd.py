@@ -25,7 +25,7 @@ from torchvision.models.detection import FasterRCNN as TorchvisionFasterRCNN
 
 from benchmarks.budget import Budget
 from benchmarks.contenders import DETECTION
-from benchmarks.disk import ROOT, loaded, shared_folder
+from benchmarks.disk import ROOT, dvc_stages, loaded, shared_folder
 from benchmarks.inference import PROPOSALS
 from benchmarks.ours import SOLVER, build_network
 from benchmarks.table import Row
@@ -43,9 +43,8 @@ from components.networks.inference import ImageDetections
 from components.scoring.average_precision import coco_metrics
 from components.training.batches import TrainingSet
 from components.training.solver import lr_at, set_lr
-from pipelines.sections import TASKS
 
-STAGES = TASKS[TASKS.index("validate_data") : TASKS.index("evaluate") + 1]
+STAGES = dvc_stages()[: dvc_stages().index("evaluate") + 1]
 FOUR_STEPS = STAGES[STAGES.index("train_rpn") : STAGES.index("evaluate")]
 """Whose time counts against the joint training: all start-up, reading and writing included."""
 NOTE = (

@@ -25,11 +25,10 @@ import psutil
 import yaml
 from safetensors import SafetensorError, safe_open
 
-from benchmarks.disk import ROOT
-from pipelines.sections import TASKS
+from benchmarks.disk import ROOT, dvc_stages
 
 CODE = ("models", "components", "pipelines", "cli", "dvc.yaml", ".dvcignore")
-STAGES = tuple(task for task in TASKS if task not in ("check_params", "fetch_data", "check_data"))
+STAGES = dvc_stages()
 TRAINING = ("train_rpn", "train_detector", "finetune_rpn", "finetune_detector")
 NO_SCM = "[core]\n    no_scm = true"
 POLL_S = 0.1

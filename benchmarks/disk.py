@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from benchmarks.contenders import IMAGES, Batches
 from benchmarks.ours import SOLVER
@@ -16,6 +17,12 @@ from components.dataset.proposal_file import ImageProposals, ProposalFile, write
 from components.training.batches import Batch, TrainingSet, training_batches
 
 ROOT = Path(__file__).parents[1]
+
+
+def dvc_stages() -> tuple[str, ...]:
+    """The stages of dvc.yaml, in the order of the pipeline, without check_params."""
+    found = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    return tuple(name for name in found if name != "check_params")
 
 
 def shared_folder() -> Path:
