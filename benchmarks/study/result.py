@@ -1,0 +1,98 @@
+"""What one schedule gave with one seed: scored, kept as JSON, and told to MLflow."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+from benchmarks.study.movement import is_fixed, movement
+from benchmarks.study.schedules import Trained
+from benchmarks.study.stages import Stages, merged
+from components.contract import Output
+from components.dataset.index import read_index
+from components.evaluate.passes import pass_over_split
+from components.metrics import write_metrics
+from components.networks.checkpoint import open_network
+from components.outputs import whole_outputs
+from components.scoring.average_precision import score_detections
+from components.tracking import track
+from pipelines.sections import check_section
+
+TRAINING = ("train_", "finetune_", "generate_proposals_")
+"""How the stages begin whose time is a schedule's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """AP figures; seconds of the trainings and of their proposals; movement by step and tensor."""
+
+    name: str
+    seed: int
+    scores: dict[str, float]
+    seconds: float
+    moved: dict[str, dict[str, float]]
+    fixed: dict[str, dict[str, bool]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """A result, as MLflow records it: below the run that the schedule's stages are below."""
+
+    metrics: Annotated[Path, Output("Metrics")]
+    name: str
+    seed: int
+
+
+def result(
+    name: str, seed: int, schedule: Callable[[Stages], Trained], run: Stages, folder: Path
+) -> Result:
+    """Train by a schedule, score what it gave, and keep that."""
+    trained = schedule(run)
+    found = Result(
+        name=name,
+        seed=seed,
+        scores=score(trained, run),
+        seconds=sum(seconds_of(run).values()),
+        moved={step.name: movement(step) for step in trained.steps},
+        fixed={step.name: is_fixed(step) for step in trained.steps},
+    )
+    record(found, run, folder / f"{name}, seed {seed}.json")
+    return found
+
+
+def seconds_of(run: Stages) -> dict[Path, float]:
+    """The seconds of each training and of each proposal stage that the schedule needed."""
+    return {done.folder: done.seconds for done in run.done if done.use.startswith(TRAINING)}
+
+
+def score(trained: Trained, run: Stages) -> dict[str, float]:
+    """AP figures on the split that the settings evaluate."""
+    section = merged(run.sections["evaluate"], {"detection": trained.detection})
+    stage = replace(check_section("evaluate", section), data=run.data)
+    index = read_index(run.index_path)
+    detector = open_network(trained.detector, index.classes, "detector")
+    rpn = open_network(trained.rpn, index.classes, "rpn")
+    found = sorted(pass_over_split(stage, index, detector, rpn), key=lambda one: one.row)
+    return score_detections(index, stage.split, [one.detections for one in found]).summary
+
+
+def record(found: Result, run: Stages, path: Path) -> None:
+    """Keep a result, and tell MLflow."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.environ |= run.names("compare")
+    stage = Compare(metrics=path, name=found.name, seed=found.seed)
+    with track(stage), whole_outputs(stage) as aside:
+        write_metrics(aside.metrics, asdict(found))
+
+
+def read_results(folder: Path) -> list[Result]:
+    """All results that lie in a folder, in the order of their names and seeds."""
+    return [Result(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+
+
+def mean_by_tensor(results: list[Result], step: str) -> Mapping[str, float]:
+    """The mean movement of each tensor over the seeds."""
+    tables = [result.moved[step] for result in results if step in result.moved]
+    return {name: sum(t[name] for t in tables) / len(tables) for name in tables[0]}
