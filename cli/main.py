@@ -67,6 +67,37 @@ def predict(
 
 
 @app.command()
+def explain(
+    image: Annotated[Path, typer.Argument(help="Image to explain.")],
+    network: Annotated[Path, typer.Option(help="Step 4's checkpoint.")] = Path(
+        "build/finetune_detector/network.safetensors"
+    ),
+    rpn: Annotated[
+        Path | None,
+        typer.Option(
+            help="Step 1's checkpoint [default: build/train_rpn/rpn.safetensors if there]."
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="Index with the image's true boxes "
+            "[default: build/validate_data/index.arrow if there]."
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Page to write.")] = Path("explain.html"),
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures and figures.json, too.")
+    ] = None,
+) -> None:
+    """Explain the four steps on one image: a page of anchors, targets, proposals, RoIs, pooling."""
+    from cli.explain.run import explain as run
+
+    run(image, network, rpn, index, output, pictures)
+    typer.echo(f"{output} is written")
+
+
+@app.command()
 def doctor() -> None:
     """Show what is installed and what is missing."""
     from cli.doctor import doctor as diagnose

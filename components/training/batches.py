@@ -125,9 +125,9 @@ class TrainingSet(Dataset[Example]):
             file=image.file,
             images=self._pixels(image, pick),
             size=torch.tensor([height, width]),
-            boxes=_to_input(image.boxes[kept], image, height, width, pick.flip),
+            boxes=to_input(image.boxes[kept], image, height, width, pick.flip),
             labels=torch.tensor(image.labels[kept], dtype=torch.int64),
-            proposals=_to_input(self._given(image), image, height, width, pick.flip),
+            proposals=to_input(self._given(image), image, height, width, pick.flip),
         )
 
     def beside(self, picks: list[Pick]) -> Beside:
@@ -156,7 +156,7 @@ class TrainingSet(Dataset[Example]):
         return pixels.flip(2) if pick.flip else pixels
 
 
-def _to_input(boxes: np.ndarray, image: Image, height: int, width: int, flip: bool) -> Tensor:
+def to_input(boxes: np.ndarray, image: Image, height: int, width: int, flip: bool) -> Tensor:
     """Boxes (N, 4) of the original image in pixels of the resized (and mirrored) one."""
     x, y = width / image.width, height / image.height
     scaled = torch.from_numpy(boxes * np.array([x, y, x, y])).float()

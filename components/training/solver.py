@@ -13,8 +13,7 @@ LR_DROP_FACTOR = 0.1
 
 def build_optimizer(modules: list[nn.Module], solver: SolverParameters) -> torch.optim.Optimizer:
     """SGD or AdamW over the modules' parameters that require gradients."""
-    named = [item for module in modules for item in module.named_parameters()]
-    trained = [(name, parameter) for name, parameter in named if parameter.requires_grad]
+    trained = trained_parameters(modules)
     weights = [p for name, p in trained if not name.endswith("bias")]
     biases = [p for name, p in trained if name.endswith("bias")]
     groups = [
@@ -41,6 +40,12 @@ def begin_momentum(optimizer: SGD, momentum: float) -> None:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(
                     parameter, memory_format=torch.preserve_format
                 )
+
+
+def trained_parameters(modules: list[nn.Module]) -> list[tuple[str, nn.Parameter]]:
+    """The modules' parameters that require gradients, by name: what an optimizer gets."""
+    named = [item for module in modules for item in module.named_parameters()]
+    return [(name, parameter) for name, parameter in named if parameter.requires_grad]
 
 
 def in_precision(solver: SolverParameters) -> torch.autocast:

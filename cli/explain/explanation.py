@@ -1,0 +1,112 @@
+"""All that is shown of one image, computed once."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from cli.explain.anchors import AnchorExample, Anchors, Labels, example, grid, label_anchors
+from cli.explain.roi_pooling import PooledRoI, pooled_roi, shown_roi
+from cli.explain.rois import RoIs, sampled_rois
+from cli.explain.scene import Scene, Truth, stand_ins
+from cli.explain.settings import Settings
+from cli.explain.steps import Part, step_table
+from models.fast_rcnn import Detections
+from models.faster_rcnn import Architecture, FasterRCNN
+from models.parameters import AnchorParameters
+from models.proposals import Proposals
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What needs boxes to learn from: labels, one positive anchor (if any) and sampled RoIs."""
+
+    truth: Truth
+    labels: Labels
+    example: AnchorExample | None
+    rois: RoIs
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One image on its way through the network.
+
+    first: step 1's proposals, None without its checkpoint; third: step 3's, which this network's
+    RPN makes; taught: None where neither ground truth nor a confident detection is there.
+    """
+
+    scene: Scene
+    architecture: Architecture
+    settings: Settings
+    anchors: Anchors
+    first: Proposals | None
+    third: Proposals
+    detections: Detections
+    pooled: PooledRoI | None
+    taught: Taught | None
+    steps: list[Part]
+
+    @property
+    def height(self) -> int:
+        """Of the input, in pixels."""
+        return self.scene.pixels.shape[2]
+
+    @property
+    def width(self) -> int:
+        """Of the input, in pixels."""
+        return self.scene.pixels.shape[3]
+
+
+@torch.no_grad()
+def explain_scene(
+    scene: Scene, network: FasterRCNN, first: FasterRCNN | None, settings: Settings
+) -> Explanation:
+    """Run an image through step 4's network and, for its proposals, step 1's."""
+    rpn, detector = network.require_rpn(), network.require_detector()
+    features = network.features(scene.pixels)
+    third = rpn.propose(features, scene.sizes, settings.proposals)
+    found = detector.detect(features, third, scene.sizes, settings.detection)
+    parameters = network.architecture.anchors or AnchorParameters()
+    anchors = grid(rpn, features, scene.sizes, parameters)
+    truth = scene.truth or stand_ins(found)
+    scene = replace(scene, truth=truth)
+    taught = teach(network, features, anchors, third, truth, settings) if truth else None
+    rois = pooled_candidates(third, taught)
+    return Explanation(
+        scene=scene,
+        architecture=network.architecture,
+        settings=settings,
+        anchors=anchors,
+        first=first.propose(scene.pixels, scene.sizes, settings.proposals) if first else None,
+        third=third,
+        detections=found,
+        pooled=pooled_roi(detector, features, shown_roi(rois)) if len(rois) else None,
+        taught=taught,
+        steps=step_table(network.architecture),
+    )
+
+
+def teach(
+    network: FasterRCNN,
+    features: Tensor,
+    anchors: Anchors,
+    proposals: Proposals,
+    truth: Truth,
+    settings: Settings,
+) -> Taught:
+    """What a training step would make of the image's anchors and proposals."""
+    logits, deltas, _ = network.require_rpn()(features)
+    labels = label_anchors(anchors, truth.boxes, settings.rpn_targets)
+    return Taught(
+        truth=truth,
+        labels=labels,
+        example=example(anchors, labels, truth.boxes, logits, deltas),
+        rois=sampled_rois(proposals, truth, settings),
+    )
+
+
+def pooled_candidates(proposals: Proposals, taught: Taught | None) -> Tensor:
+    """The RoIs (N, 4) of which one is shown pooled: the foreground, else the best proposals."""
+    if taught and taught.rois.foreground:
+        return taught.rois.boxes[: taught.rois.foreground]
+    return proposals.boxes[0, proposals.valid[0]][:10]

@@ -1,0 +1,126 @@
+"""Explain one image: open, compute, draw, write."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from cli.explain.explanation import Explanation, explain_scene
+from cli.explain.figures import figures
+from cli.explain.page import jpeg, write_explanation
+from cli.explain.pictures import draw_pictures
+from cli.explain.scene import open_scene
+from cli.explain.settings import read_settings
+from components.dataset.index import Index, read_index
+from components.disk import check_writable, room_for
+from components.errors import InputError
+from components.networks.checkpoint import (
+    check_alike,
+    check_parts,
+    load_network,
+    read_checkpoint,
+)
+
+NETWORK = Path("build/finetune_detector/network.safetensors")
+RPN = Path("build/train_rpn/rpn.safetensors")
+INDEX = Path("build/validate_data/index.arrow")
+"""Where `dvc repro` writes step 4's network, step 1's RPN and the index."""
+
+
+def explain(
+    image: Path,
+    network: Path = NETWORK,
+    rpn: Path | None = None,
+    index: Path | None = None,
+    output: Path = Path("explain.html"),
+    pictures: Path | None = None,
+) -> Explanation:
+    """Write a page that shows an image's way through the four steps.
+
+    Args:
+        image: the image file.
+        network: checkpoint of step 4.
+        rpn: checkpoint of step 1; by default `RPN`, and without it where that is absent.
+        index: of the data set; by default `INDEX`, and without it where that is absent. It gives
+            the ground truth of an image that it has.
+        output: the page.
+        pictures: folder for the pictures, as JPEG files, and ``figures.json``; none by default.
+
+    Raises:
+        InputError: a file is absent or not what it should be, a checkpoint lacks a part, or files
+            do not belong together.
+    """
+    network, rpn, index = existing(network), given_or(rpn, RPN), given_or(index, INDEX)
+    check_writable(aside(output))
+    fourth, first = read_checkpoint(network), read_checkpoint(rpn) if rpn else None
+    check_parts(fourth, "rpn", "detector")
+    known = open_index(index, network, fourth.architecture.classes) if index else None
+    if first:
+        check_parts(first, "rpn")
+        check_alike(fourth, first)
+    loaded = load_network(network)
+    scene = open_scene(image, known, fourth.architecture.input)
+    settings = read_settings(fourth, first, loaded.stride)
+    explanation = explain_scene(scene, loaded, load_network(rpn) if rpn else None, settings)
+    drawn = draw_pictures(explanation)
+    with room_for(output):
+        write_explanation(aside(output), explanation, drawn)
+        aside(output).replace(output)
+    if pictures:
+        write_pictures(pictures, explanation, drawn)
+    return explanation
+
+
+def existing(path: Path) -> Path:
+    """The path, if there is a file.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `dvc repro` writes it, or give another one")
+    return path
+
+
+def given_or(path: Path | None, default: Path) -> Path | None:
+    """A path that was given, which must exist, or the default one if that does."""
+    if path:
+        return existing(path)
+    return default if default.is_file() else None
+
+
+def open_index(path: Path, network: Path, classes: tuple[str, ...]) -> Index:
+    """The index of a data set of these classes.
+
+    Raises:
+        InputError: it is no index, or has other classes than the network.
+    """
+    index = read_index(path)
+    if index.classes != classes:
+        raise InputError(
+            f"{path}: its classes are {list(index.classes)}, but {network} was made for "
+            f"{list(classes)}; give the index of the data that it was trained on, with --index"
+        )
+    return index
+
+
+def aside(path: Path) -> Path:
+    """Where a file is written until it is whole."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def write_pictures(
+    folder: Path, explanation: Explanation, pictures: Mapping[str, Image.Image]
+) -> None:
+    """Write ``NAME.jpg`` for each picture, and ``figures.json``, into a folder.
+
+    Raises:
+        InputError: the disk refuses.
+    """
+    with room_for(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, picture in pictures.items():
+            (folder / f"{name}.jpg").write_bytes(jpeg(picture))
+        text = json.dumps(figures(explanation), indent=1, ensure_ascii=False)
+        (folder / "figures.json").write_text(text + "\n", encoding="utf-8")

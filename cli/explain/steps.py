@@ -1,0 +1,84 @@
+"""What each of the four steps trains, freezes and lacks (Faster R-CNN, 3.2)."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import nn
+
+from components.training.solver import trained_parameters
+from components.training.steps import freeze_fixed
+from models.faster_rcnn import Architecture, FasterRCNN
+
+State = Literal["trained", "frozen", "absent"]
+STEPS = {
+    1: "train the RPN",
+    2: "train the detector",
+    3: "fine-tune the RPN",
+    4: "fine-tune the detector",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the network: its parameters' number, and what each step (1 to 4) does to them."""
+
+    name: str
+    parameters: int
+    states: dict[int, State]
+
+
+def step_table(architecture: Architecture) -> list[Part]:
+    """Each part of a network with both parts, through the four steps; none without parameters."""
+    networks = {step: step_network(architecture, step) for step in STEPS}
+    counts = {name: size(own) for name, own in parts(networks[4][0]).items()}
+    return [
+        Part(name, count, {step: state(name, *networks[step]) for step in STEPS})
+        for name, count in counts.items()
+        if count
+    ]
+
+
+def step_network(architecture: Architecture, step: int) -> tuple[FasterRCNN, list[nn.Module]]:
+    """A network as a step's stage builds and freezes it, without values, and what learns in it."""
+    absent: dict[str, None] = {1: {"roi": None}, 2: {"anchors": None}}.get(step, {})
+    with torch.device("meta"):
+        network = FasterRCNN(replace(architecture, **absent))
+    part = network.require_rpn() if step in (1, 3) else network.require_detector()
+    if step in (1, 2):
+        freeze_fixed(network)
+        return network, [network.shared, part]
+    network.shared.requires_grad_(False)
+    return network, [part]
+
+
+def parts(network: FasterRCNN) -> dict[str, list[nn.Parameter]]:
+    """The parameters of each part, as the paper speaks of them."""
+    frozen_norm = network.architecture.norm == "frozen"
+    fixed = network.fixed if frozen_norm else ()
+    shared = list(network.shared.named_parameters())
+    rpn = list(network.rpn.parameters()) if network.rpn else []
+    head = list(network.detector.head.parameters()) if network.detector else []
+    detector = list(network.detector.parameters()) if network.detector else []
+    of_head = {id(parameter) for parameter in head}
+    return {
+        "first convs": [p for name, p in shared if name.startswith(fixed)] if fixed else [],
+        "shared convs": [p for name, p in shared if not (fixed and name.startswith(fixed))],
+        "RPN layers": rpn,
+        "per-RoI head": head,
+        "class scores and box deltas": [p for p in detector if id(p) not in of_head],
+    }
+
+
+def state(name: str, network: FasterRCNN, modules: list[nn.Module]) -> State:
+    """What becomes of a part in a network of which these modules learn."""
+    own = parts(network)[name]
+    if not own:
+        return "absent"
+    learning = {id(parameter) for _, parameter in trained_parameters(modules)}
+    return "trained" if any(id(parameter) in learning for parameter in own) else "frozen"
+
+
+def size(parameters: list[nn.Parameter]) -> int:
+    """How many numbers parameters hold."""
+    return sum(parameter.numel() for parameter in parameters)
