@@ -52,6 +52,8 @@ def explain(
             do not belong together.
     """
     network, rpn, index = existing(network), given_or(rpn, RPN), given_or(index, INDEX)
+    if output.is_dir():
+        raise InputError(f"{output}: is a folder; give a file for the page, with --output")
     check_writable(aside(output))
     fourth, first = read_checkpoint(network), read_checkpoint(rpn) if rpn else None
     check_parts(fourth, "rpn", "detector")
