@@ -38,8 +38,8 @@ class Canvas:
         self.frame = frame
         x1, y1, x2, y2 = frame.box
         size = (round((x2 - x1) * frame.scale), round((y2 - y1) * frame.scale))
-        filter = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
-        self.picture = photo.resize(size, filter, box=frame.box)
+        sampling = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+        self.picture = photo.resize(size, sampling, box=frame.box)
         self.pen = ImageDraw.Draw(self.picture, "RGBA")
 
     def at(self, x: float, y: float) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """All that is shown of one image, computed once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -69,7 +69,6 @@ def explain_scene(
     parameters = network.architecture.anchors or AnchorParameters()
     anchors = grid(rpn, features, scene.sizes, parameters)
     truth = scene.truth or stand_ins(found)
-    scene = replace(scene, truth=truth)
     taught = teach(network, features, anchors, third, truth, settings) if truth else None
     rois = pooled_candidates(third, taught)
     return Explanation(

@@ -54,12 +54,16 @@ def pooled_roi(detector: FastRCNN, features: Tensor, roi: Tensor) -> PooledRoI:
 def sub_windows(features: Tensor, roi: Tensor, size: int, stride: int) -> Tensor:
     """The cells that RoI max pooling reads for each sub-window: (size, size, H, W) bool.
 
-    Pooling itself tells: each cell gets a channel of its own, which is 1 there and 0 elsewhere.
+    Pooling itself tells: of a map with a channel for each row and for each column, which is 1 there
+    and 0 elsewhere, it gives the rows and the columns of each sub-window.
     """
     height, width = features.shape[-2:]
-    own = torch.eye(height * width).reshape(1, -1, height, width)
-    read = pool_rois(own, roi[None, None], "pool", size, stride)[0]
-    return read.permute(1, 2, 0).reshape(size, size, height, width) > 0
+    rows = torch.eye(height)[:, :, None].expand(-1, -1, width)
+    columns = torch.eye(width)[:, None, :].expand(-1, height, -1)
+    own = torch.cat([rows, columns])[None]
+    read = pool_rois(own, roi[None, None], "pool", size, stride)[0].permute(1, 2, 0) > 0
+    of_rows, of_columns = read.split([height, width], dim=2)
+    return of_rows[..., :, None] & of_columns[..., None, :]
 
 
 def shown_roi(boxes: Tensor) -> Tensor:

@@ -41,9 +41,10 @@ def step_table(architecture: Architecture) -> list[Part]:
 
 def step_network(architecture: Architecture, step: int) -> tuple[FasterRCNN, list[nn.Module]]:
     """A network as a step's stage builds and freezes it, without values, and what learns in it."""
-    absent: dict[str, None] = {1: {"roi": None}, 2: {"anchors": None}}.get(step, {})
+    anchors = None if step == 2 else architecture.anchors
+    roi = None if step == 1 else architecture.roi
     with torch.device("meta"):
-        network = FasterRCNN(replace(architecture, **absent))
+        network = FasterRCNN(replace(architecture, anchors=anchors, roi=roi))
     part = network.require_rpn() if step in (1, 3) else network.require_detector()
     if step in (1, 2):
         freeze_fixed(network)
