@@ -133,12 +133,12 @@ def write_line(pen: ImageDraw.ImageDraw, middle: float, key: Key) -> None:
 
 
 def beside(*panels: Image.Image) -> Image.Image:
-    """Panels side by side."""
+    """Panels side by side, with their tops in a line."""
     width = sum(panel.width for panel in panels) + GAP * (len(panels) - 1)
     picture = Image.new("RGB", (width, max(panel.height for panel in panels)), "white")
     x = 0
     for panel in panels:
-        picture.paste(panel, (x, picture.height - panel.height))
+        picture.paste(panel, (x, 0))
         x += panel.width + GAP
     return picture
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cli.explain.anchors import AnchorExample, Anchors, Labels, example, grid, label_anchors
-from cli.explain.roi_pooling import PooledRoI, pooled_roi, shown_roi
+from cli.explain.roi_pooling import PooledRoI, largest, pooled_roi
 from cli.explain.rois import RoIs, sampled_rois
 from cli.explain.scene import Scene, Truth, stand_ins
 from cli.explain.settings import Settings
@@ -15,6 +15,9 @@ from models.fast_rcnn import Detections
 from models.faster_rcnn import Architecture, FasterRCNN
 from models.parameters import AnchorParameters
 from models.proposals import Proposals
+
+BEST = 12
+"""Best proposals that are drawn; the largest of them is shown pooled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def explain_scene(
     anchors = grid(rpn, features, scene.sizes, parameters)
     truth = scene.truth or stand_ins(found)
     taught = teach(network, features, anchors, third, truth, settings) if truth else None
-    rois = pooled_candidates(third, taught)
+    best = third.boxes[0, third.valid[0]][:BEST]
     return Explanation(
         scene=scene,
         architecture=network.architecture,
@@ -79,7 +82,7 @@ def explain_scene(
         first=first.propose(scene.pixels, scene.sizes, settings.proposals) if first else None,
         third=third,
         detections=found,
-        pooled=pooled_roi(detector, features, shown_roi(rois)) if len(rois) else None,
+        pooled=pooled_roi(detector, features, largest(best)) if len(best) else None,
         taught=taught,
         steps=step_table(network.architecture),
     )
@@ -102,10 +105,3 @@ def teach(
         example=example(anchors, labels, truth.boxes, logits, deltas),
         rois=sampled_rois(proposals, truth, settings),
     )
-
-
-def pooled_candidates(proposals: Proposals, taught: Taught | None) -> Tensor:
-    """The RoIs (N, 4) of which one is shown pooled: the foreground, else the best proposals."""
-    if taught and taught.rois.foreground:
-        return taught.rois.boxes[: taught.rois.foreground]
-    return proposals.boxes[0, proposals.valid[0]][:10]

@@ -8,14 +8,13 @@ from typing import Any
 
 from PIL import Image
 
-from cli.explain.explanation import Explanation
+from cli.explain.explanation import BEST, Explanation
 from cli.explain.figures import figures
-from cli.explain.pictures import TOP
 from cli.explain.scene import CONFIDENT
 from cli.explain.steps import STEPS
 from components.pages.page import write_page
 
-JPEG_QUALITY = 82
+JPEG_QUALITY = 76
 
 
 def write_explanation(
@@ -35,7 +34,7 @@ def content(explanation: Explanation, pictures: Mapping[str, Image.Image]) -> di
         "pictures": {name: inline(picture) for name, picture in pictures.items()},
         "titles": STEPS,
         "confident": CONFIDENT,
-        "top": TOP,
+        "best": BEST,
     }
 
 

@@ -13,16 +13,13 @@ from cli.explain.anchor_pictures import (
     truth_name,
 )
 from cli.explain.canvas import HALF, WIDE, beside, captioned, photo_of, whole
-from cli.explain.explanation import Explanation, Taught
+from cli.explain.explanation import BEST, Explanation, Taught
 from cli.explain.pooling_pictures import draw_align, draw_pooling
 from cli.explain.scene import CONFIDENT
 from components.draw import class_colour
 from components.pages.chart import BLUE, ORANGE
 from models.fast_rcnn import Detections
 from models.proposals import Proposals
-
-TOP = 12
-"""Proposals that are drawn."""
 
 
 def draw_pictures(explanation: Explanation) -> dict[str, Image.Image]:
@@ -55,9 +52,9 @@ def draw_proposals(photo: Image.Image, explanation: Explanation) -> Image.Image:
 
 
 def draw_best(photo: Image.Image, proposals: Proposals, name: str) -> Image.Image:
-    """The first `TOP` proposals with their scores, the best one on top."""
+    """The first `BEST` proposals with their scores, the best one on top."""
     canvas = whole(photo, HALF)
-    count = min(TOP, int(proposals.valid[0].sum()))
+    count = min(BEST, int(proposals.valid[0].sum()))
     best = [(proposals.boxes[0, n].tolist(), proposals.scores[0, n]) for n in range(count)]
     for box, _ in reversed(best):
         canvas.box(box, BLUE, width=2)

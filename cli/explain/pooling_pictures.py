@@ -29,7 +29,7 @@ def draw_pooling(photo: Image.Image, pooled: PooledRoI) -> Image.Image:
     routed = heat_canvas(pooled.cells, cut)
     draw_gradient(routed, pooled.gradient, cut)
     windows = f"RoI, its {size} x {size} sub-windows"
-    values = f"Channel {pooled.channel} of the feature map"
+    values = f"Channel {pooled.channel} of the feature map, dark is high"
     return below(
         beside(
             captioned(seen.picture, [(windows, ORANGE)]),

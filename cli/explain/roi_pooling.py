@@ -66,6 +66,6 @@ def sub_windows(features: Tensor, roi: Tensor, size: int, stride: int) -> Tensor
     return of_rows[..., :, None] & of_columns[..., None, :]
 
 
-def shown_roi(boxes: Tensor) -> Tensor:
-    """The largest of the boxes (N, 4), whose sub-windows are seen best: (4,)."""
+def largest(boxes: Tensor) -> Tensor:
+    """The largest of boxes (N, 4), whose sub-windows are seen best: (4,)."""
     return boxes[box_area(boxes).argmax()]

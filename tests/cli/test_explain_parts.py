@@ -8,7 +8,7 @@ import torch
 
 from cli.explain.anchor_pictures import label_square, spread
 from cli.explain.anchors import grid
-from cli.explain.roi_pooling import pooled_roi, sub_windows
+from cli.explain.roi_pooling import largest, pooled_roi, sub_windows
 from cli.explain.steps import STEPS, parts, step_network, step_table
 from components.dataset.proposal_file import ImageProposals, write_proposals
 from components.finetune import Finetune
@@ -75,6 +75,11 @@ def test_the_gradient_goes_to_each_maximum_once_a_sub_window(network):
     maxima = set(pooled.pooled.flatten().tolist())
     assert set(pooled.cells[pooled.gradient > 0].tolist()) == maxima
     assert pooled.aligned is None
+
+
+def test_the_largest_box_by_hand():
+    boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 9, 2], [3, 3, 4, 4]])
+    assert largest(boxes).tolist() == [0, 0, 9, 2]
 
 
 def test_each_anchor_has_a_square_of_its_own_in_its_cell(network):
