@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import cluster
+from cli.explain import INDEX, NETWORK, RPN
 from components.errors import InputError
 
 app = typer.Typer(
@@ -69,21 +70,14 @@ def predict(
 @app.command()
 def explain(
     image: Annotated[Path, typer.Argument(help="Image to explain.")],
-    network: Annotated[Path, typer.Option(help="Step 4's checkpoint.")] = Path(
-        "build/finetune_detector/network.safetensors"
-    ),
+    network: Annotated[Path, typer.Option(help="Step 4's checkpoint.")] = NETWORK,
     rpn: Annotated[
         Path | None,
-        typer.Option(
-            help="Step 1's checkpoint [default: build/train_rpn/rpn.safetensors if there]."
-        ),
+        typer.Option(help=f"Step 1's checkpoint; if none is given, {RPN} if that is there."),
     ] = None,
     index: Annotated[
         Path | None,
-        typer.Option(
-            help="Index with the image's true boxes "
-            "[default: build/validate_data/index.arrow if there]."
-        ),
+        typer.Option(help=f"Index with true boxes; if none is given, {INDEX} if that is there."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Page to write.")] = Path("explain.html"),
     pictures: Annotated[

@@ -6,12 +6,14 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from cli.explain.canvas import HALF, Canvas, Frame, below, beside, captioned
+from cli.explain.canvas import Canvas, Frame, below, beside, captioned
 from cli.explain.roi_pooling import PooledRoI
 from components.pages.chart import BLUE, ORANGE
 
 LOW, HIGH = (255, 250, 235), (13, 42, 92)
 """Colours of the lowest and the highest value of a heat map."""
+SIDE = 480
+"""Longer side of each panel, in pixels."""
 AROUND = 2
 """Cells that are shown around a RoI."""
 Box = tuple[float, float, float, float]
@@ -21,7 +23,7 @@ def draw_pooling(photo: Image.Image, pooled: PooledRoI) -> Image.Image:
     """Four panels: the RoI on the image, on the map, its maxima, and its gradient."""
     cut = cells_cut(pooled)
     size = len(pooled.pooled)
-    seen = Canvas(photo, Frame(scaled(cut, pooled.stride), HALF))
+    seen = Canvas(photo, Frame(scaled(cut, pooled.stride), SIDE))
     draw_windows(seen, pooled, pooled.stride)
     seen.box(pooled.roi.tolist(), ORANGE)
     read = heat_canvas(pooled.cells, cut)
@@ -32,7 +34,7 @@ def draw_pooling(photo: Image.Image, pooled: PooledRoI) -> Image.Image:
     values = f"Channel {pooled.channel} of the feature map, dark is high"
     return below(
         beside(
-            captioned(seen.picture, [(windows, ORANGE)]),
+            captioned(seen.picture, [(windows, ORANGE), ("one of them", BLUE)]),
             captioned(read.picture, [(values, "black")]),
         ),
         beside(
@@ -102,7 +104,7 @@ def heat_canvas(cells: Tensor, cut: Box) -> Canvas:
     x1, y1, x2, y2 = (int(side) for side in cut)
     seen = cells[y1:y2, x1:x2]
     coloured = heat(cells.clamp(float(seen.min()), float(seen.max())))
-    return Canvas(coloured, Frame(cut, HALF), smooth=False)
+    return Canvas(coloured, Frame(cut, SIDE), smooth=False)
 
 
 def heat(values: Tensor) -> Image.Image:
@@ -116,7 +118,7 @@ def heat(values: Tensor) -> Image.Image:
 def numbers(values: Tensor) -> Image.Image:
     """Values (s, s) as colours with the numbers on them."""
     size = len(values)
-    canvas = Canvas(heat(values), Frame((0, 0, size, size), HALF), smooth=False)
+    canvas = Canvas(heat(values), Frame((0, 0, size, size), SIDE), smooth=False)
     middle = (values.max() + values.min()) / 2
     for row in range(size):
         for column in range(size):

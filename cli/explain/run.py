@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cli.explain import INDEX, NETWORK, RPN
 from cli.explain.explanation import Explanation, explain_scene
 from cli.explain.figures import figures
 from cli.explain.page import jpeg, write_explanation
@@ -21,11 +22,6 @@ from components.networks.checkpoint import (
     load_network,
     read_checkpoint,
 )
-
-NETWORK = Path("build/finetune_detector/network.safetensors")
-RPN = Path("build/train_rpn/rpn.safetensors")
-INDEX = Path("build/validate_data/index.arrow")
-"""Where `dvc repro` writes step 4's network, step 1's RPN and the index."""
 
 
 def explain(
@@ -61,8 +57,8 @@ def explain(
     if first:
         check_parts(first, "rpn")
         check_alike(fourth, first)
-    loaded = load_network(network)
     scene = open_scene(image, known, fourth.architecture.input)
+    loaded = load_network(network)
     settings = read_settings(fourth, first, loaded.stride)
     explanation = explain_scene(scene, loaded, load_network(rpn) if rpn else None, settings)
     drawn = draw_pictures(explanation)
