@@ -4,36 +4,40 @@ from typing import Any
 
 from torch import Tensor
 
-from cli.explain.anchors import KINDS, AnchorExample
-from cli.explain.explanation import Explanation
+from cli.explain.anchors import KINDS, AnchorExample, Anchors
+from cli.explain.explanation import Explanation, Taught
 from cli.explain.roi_pooling import PooledRoI
-from cli.explain.scene import CONFIDENT
+from cli.explain.scene import confident
 from cli.explain.steps import Part
 
 DECIMALS = 3
+UNTAUGHT = {"boxes": None, "stand_ins": False, "labels": None, "example": None, "rois": None}
+"""The figures of an image without boxes that teach."""
 
 
 def figures(explanation: Explanation) -> dict[str, Any]:
     """What the page says in figures; what could not be computed is None."""
     anchors, taught = explanation.anchors, explanation.taught
-    scores = explanation.detections.scores[0]
     return {
         "image": explanation.scene.name,
         "input": {"height": explanation.height, "width": explanation.width},
-        "boxes": None if taught is None else taught.truth.count,
-        "stand_ins": taught is not None and taught.truth.stands_in,
         "cells": {"rows": anchors.rows, "columns": anchors.columns, "stride": anchors.stride},
         "anchors": {"each": anchors.each, "all": len(anchors.boxes)},
-        "labels": {kind: int(taught.labels.of_kind(anchors, kind).sum()) for kind in KINDS}
-        if taught
-        else None,
-        "example": example_figures(taught.example) if taught and taught.example else None,
-        "rois": {"sampled": len(taught.rois.boxes), "foreground": taught.rois.foreground}
-        if taught
-        else None,
+        **(taught_figures(anchors, taught) if taught else UNTAUGHT),
         "pooled": pooled_figures(explanation.pooled) if explanation.pooled else None,
         "steps": [part_figures(part) for part in explanation.steps],
-        "detections": int((scores >= CONFIDENT).sum()),
+        "detections": confident(explanation.detections),
+    }
+
+
+def taught_figures(anchors: Anchors, taught: Taught) -> dict[str, Any]:
+    """How many boxes teach, what they are, and what they make of anchors and RoIs."""
+    return {
+        "boxes": taught.truth.count,
+        "stand_ins": taught.truth.stands_in,
+        "labels": {kind: int(taught.labels.of_kind(anchors, kind).sum()) for kind in KINDS},
+        "example": example_figures(taught.example) if taught.example else None,
+        "rois": {"sampled": len(taught.rois.boxes), "foreground": taught.rois.foreground},
     }
 
 

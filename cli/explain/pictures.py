@@ -15,7 +15,7 @@ from cli.explain.anchor_pictures import (
 from cli.explain.canvas import HALF, WIDE, beside, captioned, photo_of, whole
 from cli.explain.explanation import BEST, Explanation, Taught
 from cli.explain.pooling_pictures import draw_align, draw_pooling
-from cli.explain.scene import CONFIDENT
+from cli.explain.scene import CONFIDENT, confident
 from components.draw import class_colour
 from components.pages.chart import BLUE, ORANGE
 from models.fast_rcnn import Detections
@@ -86,7 +86,7 @@ def draw_rois(photo: Image.Image, taught: Taught, classes: Sequence[str]) -> Ima
 def draw_detections(photo: Image.Image, found: Detections, classes: Sequence[str]) -> Image.Image:
     """The confident detections with class and score, the best one on top."""
     canvas = whole(photo, WIDE)
-    count = int((found.scores[0] >= CONFIDENT).sum())
+    count = confident(found)
     shown = [
         (found.boxes[0, n].tolist(), int(found.labels[0, n]), float(found.scores[0, n]))
         for n in reversed(range(count))

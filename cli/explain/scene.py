@@ -100,7 +100,12 @@ def true_boxes(image: Image, pixels: Tensor) -> Truth:
 
 def stand_ins(found: Detections) -> Truth | None:
     """Confident detections of one image in the place of ground truth; None if there are none."""
-    confident = found.scores[0] >= CONFIDENT
-    if not confident.any():
+    count = confident(found)
+    if not count:
         return None
-    return Truth(found.boxes[:, confident], found.labels[:, confident], stands_in=True)
+    return Truth(found.boxes[:, :count], found.labels[:, :count], stands_in=True)
+
+
+def confident(found: Detections) -> int:
+    """How many detections of one image are confident; they are the first, since scores fall."""
+    return int((found.scores[0] >= CONFIDENT).sum())
