@@ -23,7 +23,9 @@ def draw_pooling(photo: Image.Image, pooled: PooledRoI) -> Image.Image:
     """Four panels: the RoI on the image, on the map, its maxima, and its gradient."""
     cut = cells_cut(pooled)
     size = len(pooled.pooled)
-    seen = Canvas(photo, Frame(scaled(cut, pooled.stride), SIDE))
+    x1, y1, x2, y2 = scaled(cut, pooled.stride)  # the last cells may reach over the image's border
+    inside = (x1, y1, min(x2, photo.width), min(y2, photo.height))
+    seen = Canvas(photo, Frame(inside, SIDE))
     draw_windows(seen, pooled, pooled.stride)
     seen.box(pooled.roi.tolist(), ORANGE)
     read = heat_canvas(pooled.cells, cut)
@@ -73,7 +75,7 @@ def scaled(box: Box, factor: float) -> Box:
     return x1, y1, x2, y2
 
 
-def windows(pooled: PooledRoI) -> Iterator[Box]:
+def window_boxes(pooled: PooledRoI) -> Iterator[Box]:
     """The sub-windows in cells, row by row; one that lies off the map is left out."""
     for window in pooled.windows.flatten(0, 1):
         rows, columns = (window.any(dim=d).nonzero().squeeze(1) for d in (1, 0))
@@ -83,7 +85,7 @@ def windows(pooled: PooledRoI) -> Iterator[Box]:
 
 def draw_windows(canvas: Canvas, pooled: PooledRoI, factor: float) -> None:
     """Outline the sub-windows, which share cells where the RoI's sides are not their multiples."""
-    found = list(windows(pooled))
+    found = list(window_boxes(pooled))
     for window in found:
         canvas.box(scaled(window, factor), ORANGE, width=1, halo=False)
     canvas.box(scaled(found[len(found) // 2], factor), BLUE)

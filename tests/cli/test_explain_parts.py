@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cli.explain.anchor_pictures import label_square, spread
 from cli.explain.anchors import grid
+from cli.explain.pooling_pictures import draw_pooling, window_boxes
 from cli.explain.roi_pooling import largest, pooled_roi, sub_windows
 from cli.explain.steps import STEPS, parts, step_network, step_table
 from components.dataset.proposal_file import ImageProposals, write_proposals
@@ -75,6 +77,14 @@ def test_the_gradient_goes_to_each_maximum_once_a_sub_window(network):
     maxima = set(pooled.pooled.flatten().tolist())
     assert set(pooled.cells[pooled.gradient > 0].tolist()) == maxima
     assert pooled.aligned is None
+
+
+def test_a_roi_at_the_border_of_an_image_that_is_no_multiple_of_the_stride_is_drawn(network):
+    # 85 x 61 pixels are 11 x 8 cells of 8 pixels, so the last ones reach over the border.
+    roi = torch.tensor([60.0, 40, 85, 61])
+    pooled = pooled_roi(network.detector, torch.rand(1, 96, 8, 11), roi)
+    assert max(box[2] for box in window_boxes(pooled)) == 11
+    assert draw_pooling(Image.new("RGB", (85, 61)), pooled).width > 640
 
 
 def test_the_largest_box_by_hand():
