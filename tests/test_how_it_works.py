@@ -40,6 +40,11 @@ def test_they_link_to_each_other_and_the_readme_to_both():
     assert all(f"docs/{page.name}" in readme for page in PAGES.values())
 
 
+def test_no_korean_particle_keeps_bold_text_from_ending():
+    # In CommonMark ** does not end after punctuation if a letter follows it.
+    assert not re.findall(r"[)\]*]\*\*[가-힣]", text("ko"))
+
+
 @pytest.mark.parametrize("language", PAGES)
 def test_linked_code_and_files_exist(language):
     for name, path in re.findall(r"\[`(\w+)`\]\(([^)]+)\)", text(language)):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from components.training.solver import trained_parameters
-from components.training.steps import freeze_fixed
+from components.training.steps import trained_convs
 from models.faster_rcnn import Architecture, FasterRCNN
 
 State = Literal["trained", "frozen", "absent"]
@@ -40,17 +40,16 @@ def step_table(architecture: Architecture) -> list[Part]:
 
 
 def step_network(architecture: Architecture, step: int) -> tuple[FasterRCNN, list[nn.Module]]:
-    """A network as a step's stage builds and freezes it, without values, and what learns in it."""
+    """A network as a step's stage builds and freezes it, without values, and what learns in it.
+
+    Of steps 1 and 2 with the default ``trained_convs``, the paper's.
+    """
     anchors = None if step == 2 else architecture.anchors
     roi = None if step == 1 else architecture.roi
     with torch.device("meta"):
         network = FasterRCNN(replace(architecture, anchors=anchors, roi=roi))
     part = network.require_rpn() if step in (1, 3) else network.require_detector()
-    if step in (1, 2):
-        freeze_fixed(network)
-        return network, [network.shared, part]
-    network.shared.requires_grad_(False)
-    return network, [part]
+    return network, [*trained_convs(network, "upper" if step in (1, 2) else "none"), part]
 
 
 def parts(network: FasterRCNN) -> dict[str, list[nn.Parameter]]:
