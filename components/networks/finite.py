@@ -12,7 +12,7 @@ def check_finite(tensors: Mapping[str, Tensor], when: str) -> None:
     """Refuse tensors of which one holds NaN or infinity.
 
     Args:
-        tensors: by name; the device is waited for once.
+        tensors: by name.
         when: begins the message, such as "after iteration 40".
 
     Raises:

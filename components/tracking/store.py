@@ -46,6 +46,9 @@ from components.tracking.spool import Event, Spool, tracking_uri
 
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 
+TOO_LARGE = 413
+"""HTTP status of a proxy that takes no upload of such a size; it would hold up all that follows."""
+
 
 def open_client() -> MlflowClient:
     """A client of the present tracking server; a new database is set up on the way."""
@@ -61,6 +64,8 @@ def refused(error: Exception) -> bool:
 
     Everything else (no connection, no permission, a locked database) may pass.
     """
+    if getattr(getattr(error, "response", None), "status_code", None) == TOO_LARGE:
+        return True
     if isinstance(error, MlflowException):
         return error.error_code in REFUSALS
     if isinstance(error, OSError):

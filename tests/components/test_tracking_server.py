@@ -357,6 +357,22 @@ def test_the_server_fails_for_a_while_and_is_good_again(
     check_whole(client, place, "first", "second")
 
 
+def test_an_artifact_that_a_proxy_finds_too_large_holds_nothing_up(
+    proxy: Proxy, client: MlflowClient, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.fault = lambda kind: "413" if kind == "PUT artifact" else None
+    train(place, "first")
+    assert replay() == 0
+    proxy.good()
+    train(place, "second")
+    assert replay() == 0
+    first, second = stages(client, place)
+    assert (first.info.status, second.info.status) == ("FINISHED", "FINISHED")
+    assert not client.list_artifacts(first.info.run_id)
+    assert client.list_artifacts(second.info.run_id)
+    assert "left out {'event': 'artifact'" in caplog.text
+
+
 @pytest.mark.parametrize("answers", [1, 2])
 def test_lost_answers_of_every_kind_of_request_make_nothing_twice(
     proxy: Proxy, client: MlflowClient, place: Path, answers: int

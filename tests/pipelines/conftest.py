@@ -16,7 +16,7 @@ IMAGES = {
     for role, digit in zip(ROLES, "1234", strict=True)
 }
 VERSION = DataVersion("0123456789abcdef0123456789abcdef.dir", 3, 12)
-WAYS = {
+PROFILES = {
     "volume": ["cluster.yaml", "data-volume.yaml"],
     "uri": ["cluster.yaml", "data-uri.yaml"],
     "dvc": ["cluster.yaml", "data-dvc.yaml"],
@@ -38,7 +38,7 @@ class Compiled:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory):
-    """A pipeline compiled with the example profiles: one of `WAYS`."""
+    """A pipeline compiled with the example profiles: one of `PROFILES`."""
     from pipelines.compile import compile_pipeline
     from pipelines.profile import read_profile
     from pipelines.sections import read_sections
@@ -46,7 +46,7 @@ def compiled(tmp_path_factory):
     @cache
     def compile_one(way):
         path = tmp_path_factory.mktemp(way) / "four_step.yaml"
-        profile = read_profile([ROOT / "profiles" / name for name in WAYS[way]])
+        profile = read_profile([ROOT / "profiles" / name for name in PROFILES[way]])
         sections = read_sections(ROOT / "params.yaml")
         compile_pipeline(
             path,
