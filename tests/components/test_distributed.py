@@ -83,8 +83,9 @@ def near(boxes, source):
 
 def flags(stage, out, inputs, **solver):
     given = {
-        name: inputs.get(name) if isinstance(role, Input) else out / name
+        name: inputs[name] if isinstance(role, Input) else out / name
         for name, role in roles(load_stage(stage)).items()
+        if name in inputs or not isinstance(role, Input)
     }
     section = SECTIONS[stage] | {"solver": SOLVER | solver}
     return [w for n, path in given.items() for w in (f"--{n}", str(path))] + arguments(section)

@@ -20,7 +20,7 @@ KEYS = [
     ("train_rpn.solver.lrr", 1, r"train_rpn\.solver\.lrr: unknown; did you mean 'solver\.lr'"),
     ("train_rpn.slover.lr", 1, r"train_rpn\.slover: unknown; did you mean 'solver'"),
     ("train_rpn.solver.lr.x", 1, r"train_rpn\.solver\.lr: \{'x': 1\} is not allowed, .* a number"),
-    ("train_rpn.roi", {"size": 5}, r"train_rpn\.roi: unknown; known are anchors"),
+    ("train_rpn.roi", {"size": 5}, r"train_rpn\.roi: unknown; known are .*anchors"),
     ("train_rpn.data", "data", r"train_rpn\.data: unknown"),
     ("train_rpn.solver.7", 1, r"train_rpn\.solver\.7: unknown"),
     ("validate_data.solver", {"lr": 1}, r"validate_data\.solver: unknown"),
