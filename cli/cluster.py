@@ -181,7 +181,7 @@ def submit(
     sections, changed = read_sections(params), read_sections(params, settings or [])
     package = output or package_file(pipeline)
     compile_and_lint(package, pipeline, sections, cluster, data_dvc, images)
-    used = [name for name in PIPELINES[pipeline] if changed[name] != sections[name]]
+    used = [name for name in PIPELINES[pipeline] if changed.get(name) != sections.get(name)]
     status = start(
         package,
         connection,

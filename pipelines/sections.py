@@ -128,9 +128,9 @@ def check_json(sections: Iterable[str]) -> dict[str, Any]:
 
 
 def check_sections(
-    sections: Mapping[str, Any], source: str, needed: Iterable[str] = STAGE_OF
+    sections: Mapping[str, Any], source: str, needed: Iterable[str] = PIPELINES["four-step"]
 ) -> dict[str, Any]:
-    """The stages that the sections give.
+    """The stages that the sections give; those of joint training may be absent.
 
     Raises:
         InputError: a needed section is missing, or one is unknown; a key is unknown or its value

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from components.errors import InputError
-from pipelines.sections import check_params
+from pipelines.sections import PIPELINES, check_params
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "presets").glob("*.yaml"))]
@@ -80,3 +80,11 @@ def test_what_is_no_mapping_is_refused(tmp_path, text):
     (tmp_path / "p.yaml").write_text(text)
     with pytest.raises(InputError, match=r"p\.yaml: "):
         check_params(tmp_path / "p.yaml")
+
+
+def test_settings_for_the_four_steps_alone_are_whole(tmp_path):
+    sections = yaml.safe_load((ROOT / "params.yaml").read_text())
+    del sections["train_joint"]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(sections))
+    assert set(check_params(path)) == set(PIPELINES["four-step"])
