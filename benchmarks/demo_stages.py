@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cli.demo_data import make_demo_data
-from components.command_line import arguments
-from components.contract import Input, load_stage, roles
+from components.command_line import arguments, path_arguments
+from components.contract import load_stage
+from pipelines.sections import stage_of
 
 INPUT = {"short_side": 64, "long_side": 80}
 LIMITS = {"pre_nms": 200, "post_nms": 50, "min_size": 2}
@@ -43,14 +44,6 @@ INPUTS = {
 TRAININGS = ("train_rpn", "train_detector", "finetune_rpn", "finetune_detector")
 
 
-def stage_of(use: str) -> str:
-    """The stage that a use runs."""
-    for stage in ("finetune", "generate_proposals"):
-        if use.startswith(stage):
-            return stage
-    return use
-
-
 def flags(
     use: str, data: Path, index: Path, read: Path, write: Path, solver: Mapping[str, Any]
 ) -> list[str]:
@@ -66,13 +59,8 @@ def flags(
     """
     section = SECTIONS[use] | ({"solver": dict(solver)} if use in TRAININGS else {})
     given = {"data": data, "index": index, **{k: read / v for k, v in INPUTS[use].items()}}
-    found: list[str] = []
-    for name, role in roles(load_stage(stage_of(use))).items():
-        if not isinstance(role, Input):
-            found += [f"--{name}", str(write / use / name)]
-        elif name in given:
-            found += [f"--{name}", str(given[name])]
-    return [*found, *arguments(section)]
+    paths = path_arguments(load_stage(stage_of(use)), given, write / use)
+    return [*paths, *arguments(section)]
 
 
 def make_index(folder: Path) -> tuple[Path, Path]:

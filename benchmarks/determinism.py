@@ -25,9 +25,10 @@ import pyarrow as pa
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.demo_stages import SECTIONS, TRAININGS, flags, make_index, stage_of
+from benchmarks.demo_stages import SECTIONS, TRAININGS, flags, make_index
 from components.contract import UNFINISHED
 from components.dataset.proposal_file import ProposalFile
+from pipelines.sections import stage_of
 
 SOLVER: dict[str, Any] = {
     "iterations": 20,

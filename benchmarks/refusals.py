@@ -23,6 +23,7 @@ from components.dataset.proposal_file import write_proposals
 from components.networks.checkpoint import save_checkpoint
 from models.faster_rcnn import Architecture, FasterRCNN
 from models.parameters import AnchorParameters, InputParameters, RoIHeadParameters
+from pipelines.sections import stage_of
 
 TURNS = 3
 LIMIT_S = 5.0
@@ -69,8 +70,7 @@ def cases(folder: Path) -> Iterator[tuple[str, list[str]]]:
             known = f"--{flag}" in words
             place = words.index(f"--{flag}") + 1 if known else len(words)
             words[place : place + 1] = [str(folder / file)] if known else [f"--{flag}", file]
-        stage = use.removesuffix("_1").removesuffix("_rpn") if use != "train_rpn" else use
-        yield name, [f"components.{stage}", *words]
+        yield name, [f"components.{stage_of(use)}", *words]
 
 
 def changed(change: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.demo_stages import INPUTS, TRAININGS, flags, make_index, stage_of
+from benchmarks.demo_stages import INPUTS, TRAININGS, flags, make_index
 from benchmarks.scale import descendants, unshared_mib
 from components.command_line import parse
 from components.contract import load_stage
@@ -35,6 +35,7 @@ from components.pages.chart import BLUE, ORANGE
 from components.scratch import sole_use
 from components.tracking import Run
 from components.tracking.spool import Writer
+from pipelines.sections import stage_of
 
 SOLVER = {"images_per_batch": 2, "log_every": 10, "checkpoint_every": 50, "workers": 1, "lr": 0.001}
 STEPS = 100

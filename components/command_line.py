@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
-from components.contract import parameters, roles
+from components.contract import Input, parameters, roles
 from components.errors import InputError
 
 
@@ -163,6 +163,20 @@ def parse(cls: type, arguments: Sequence[str]) -> Any:
     """
     known = vars(command_line_parser(cls).parse_args(arguments))
     return build(cls, {k: v for k, v in known.items() if v is not None})
+
+
+def path_arguments(cls: type, inputs: Mapping[str, Path], folder: Path) -> list[str]:
+    """The flags of a stage's paths: the inputs given, and all that it writes, by name in a folder.
+
+    Inputs that the stage does not have are left out.
+    """
+    found: list[str] = []
+    for name, role in roles(cls).items():
+        if not isinstance(role, Input):
+            found += [f"--{name}", str(folder / name)]
+        elif name in inputs:
+            found += [f"--{name}", str(inputs[name])]
+    return found
 
 
 def arguments(section: Mapping[str, Any], prefix: str = "") -> list[str]:

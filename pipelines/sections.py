@@ -88,6 +88,17 @@ TASKS = (
 """The uses of the stages, by the names that both dvc.yaml have, and Kubeflow's own two."""
 
 
+def section_of(use: str) -> str:
+    """The section that sets a use of a stage: generate_proposals that of generate_proposals_1."""
+    return use.rstrip("_0123456789")
+
+
+def stage_of(use: str) -> str:
+    """The stage of a use. Those that no section sets have its name."""
+    section = section_of(use)
+    return STAGE_OF.get(section, section)
+
+
 def check_params(path: Path) -> dict[str, Any]:
     """The stages that a params.yaml gives, by section; all of it is checked.
 

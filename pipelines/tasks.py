@@ -9,7 +9,7 @@ from components.contract import Resources, Scratch, load_stage, roles
 from pipelines.container import check_component, stage_component
 from pipelines.placement import DATA, SCRATCH, mount, place, place_check, use
 from pipelines.profile import Profile
-from pipelines.sections import STAGE_OF
+from pipelines.sections import PIPELINES, section_of, stage_of
 
 CHECK_PARAMS = Resources(image="data", cpu=1, memory_gib=1)
 """What check_params asks for; it is a command of `fourstep` and no stage."""
@@ -43,8 +43,7 @@ class Tasks:
             name: the stage's name, with a number if it is used several times.
             inputs: outputs of other tasks by input name; a string is a path in the container.
         """
-        section = name.rstrip("_0123456789")
-        stage = STAGE_OF.get(section, section)
+        section, stage = section_of(name), stage_of(name)
         declaration: Any = load_stage(stage)
         fixed = {k: v for k, v in inputs.items() if isinstance(v, str)}
         wired = {k: v for k, v in inputs.items() if k not in fixed}
@@ -88,7 +87,7 @@ class Tasks:
 
     def check_params(self) -> dsl.PipelineTask:
         """The task that checks all sections, which could have been changed in Kubeflow's pages."""
-        sections = {name: self.inputs[name] for name in STAGE_OF if name in self.inputs}
+        sections = {name: self.inputs[name] for name in PIPELINES[self.pipeline]}
         component = check_component("check_params", self.images[CHECK_PARAMS.image], list(sections))
         task = component(**sections)
         place_check(task, "check_params", CHECK_PARAMS, self.profile)

@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
-from components.command_line import arguments
-from components.contract import load_stage, roles
+from components.command_line import arguments, path_arguments
+from components.contract import load_stage
 from components.main import main
 
 INPUT = {"short_side": 64, "long_side": 80}
+INIT = {"name": "tiny", "weights": "crops", "input": INPUT, "crops": {"epochs": 1}}
 SOLVER = {"iterations": 6, "images_per_batch": 2, "log_every": 3, "workers": 0, "lr": 0.01}
 LIMITS = {"pre_nms": 200, "post_nms": 50, "min_size": 2}
 ANCHORS = {"scales": [0.5, 1.0], "ratios": [1.0]}
 ROI = {"operator": "align", "size": 5}
 BACKGROUND = {"background_iou_low": 0.0}
+DETECTION = {"score_threshold": 0.0, "max_detections": 20}
 CHECKS = {"runs": 1, "unmatched_share": 0.1, "ap_tolerance": 0.05}
 """Of validate_onnx. Nearly untrained scores lie so close together that rounding turns more NMS
 decisions."""
@@ -26,11 +28,22 @@ class Runs:
     def __call__(self, use: str, stage: str, section: dict, **inputs: Path) -> Path:
         out = self.folder / use
         given = {"data": self.data, "index": self.index, **inputs}
-        flags = []
-        for name, role in roles(load_stage(stage)).items():
-            if type(role).__name__ != "Input":
-                flags += [f"--{name}", str(out / name)]
-            elif name in given:
-                flags += [f"--{name}", str(given[name])]
-        main(stage, [*flags, *arguments(section)])
+        paths = path_arguments(load_stage(stage), given, out)
+        main(stage, [*paths, *arguments(section)])
         return out
+
+    def deploy(self, network: Path, **unshared: Path) -> tuple[Path, Path]:
+        """Evaluate, export, validate, register; what evaluate and register_model have written."""
+        limits = {"proposals": LIMITS, "detection": DETECTION}
+        evaluated = self("evaluate", "evaluate", limits, detector=network, **unshared)
+        model = self("export", "export_onnx", limits, detector=network) / "model"
+        validated = self("validate", "validate_onnx", CHECKS, detector=network, model=model)
+        registered = self(
+            "register",
+            "register_model",
+            {},
+            model=model,
+            evaluation=evaluated / "metrics",
+            validation=validated / "metrics",
+        )
+        return evaluated, registered

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from components.dataset.proposal_file import ImageProposals, write_proposals
-from tests.stage_runs import BACKGROUND, INPUT, ROI, SOLVER, Runs
+from tests.stage_runs import BACKGROUND, INIT, ROI, SOLVER, Runs
 
 SECTION = {"solver": SOLVER, "roi": ROI, "targets": BACKGROUND}
 NO_BOXES = SECTION | {"targets": BACKGROUND | {"box_loss_weight": 0}}
@@ -19,8 +19,7 @@ def train(tmp_path_factory, demo_data, demo_index_path, demo_index):
     """Trains a detector on proposals that no RPN has made: boxes around the objects."""
     folder = tmp_path_factory.mktemp("build")
     run = Runs(folder, demo_data, demo_index_path)
-    section = {"name": "tiny", "weights": "crops", "input": INPUT, "crops": {"epochs": 1}}
-    run.backbone = run("init", "init_backbone", section) / "backbone"
+    run.backbone = run("init", "init_backbone", INIT) / "backbone"
     random, found = np.random.Generator(np.random.PCG64(0)), []
     for row in demo_index.rows("train"):
         image = demo_index.image(row)

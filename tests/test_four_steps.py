@@ -11,15 +11,14 @@ from components.contract import load_stage
 from components.dataset.proposal_file import ProposalFile
 from components.digest import path_digest
 from components.networks.checkpoint import load_network, read_checkpoint
-from tests.stage_runs import ANCHORS, BACKGROUND, CHECKS, INPUT, LIMITS, ROI, SOLVER, Runs
+from tests.stage_runs import ANCHORS, BACKGROUND, INIT, LIMITS, ROI, SOLVER, Runs
 
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory, demo_data, demo_index_path):
     """The outputs of all stages from step 0 to register_model, by use."""
     run = Runs(tmp_path_factory.mktemp("build"), demo_data, demo_index_path)
-    section = {"name": "tiny", "weights": "crops", "input": INPUT, "crops": {"epochs": 1}}
-    init = run("init", "init_backbone", section)
+    init = run("init", "init_backbone", INIT)
     train_rpn = {"solver": SOLVER, "anchors": ANCHORS}
     rpn = run("1", "train_rpn", train_rpn, backbone=init / "backbone")
     propose = {"limits": LIMITS}
@@ -43,30 +42,10 @@ def steps(tmp_path_factory, demo_data, demo_index_path):
         proposals=again / "proposals",
         **shared,
     )
-    limits = {"proposals": LIMITS, "detection": {"score_threshold": 0.0, "max_detections": 20}}
-    evaluated = run(
-        "evaluate",
-        "evaluate",
-        limits,
-        detector=fourth / "network",
+    evaluated, registered = run.deploy(
+        fourth / "network",
         unshared_rpn=rpn / "rpn",
         unshared_detector=detector / "detector",
-    )
-    exported = run("export", "export_onnx", limits, detector=fourth / "network")
-    validated = run(
-        "validate",
-        "validate_onnx",
-        CHECKS,
-        detector=fourth / "network",
-        model=exported / "model",
-    )
-    registered = run(
-        "register",
-        "register_model",
-        {},
-        model=exported / "model",
-        evaluation=evaluated / "metrics",
-        validation=validated / "metrics",
     )
     run.outputs = {
         "init": init,

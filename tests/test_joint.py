@@ -21,7 +21,7 @@ from models.parameters import (
     RoIHeadParameters,
     RoITargetParameters,
 )
-from tests.stage_runs import ANCHORS, BACKGROUND, CHECKS, INPUT, LIMITS, ROI, SOLVER, Runs
+from tests.stage_runs import ANCHORS, BACKGROUND, INIT, LIMITS, ROI, SOLVER, Runs
 
 SECTION = {
     "solver": SOLVER,
@@ -45,8 +45,7 @@ SOLVER_OF_A_STEP = SolverParameters(lr=0.01, images_per_batch=2)
 def runs(tmp_path_factory, demo_data, demo_index_path):
     """Both schedules from the same backbone."""
     run = Runs(tmp_path_factory.mktemp("build"), demo_data, demo_index_path)
-    section = {"name": "tiny", "weights": "crops", "input": INPUT, "crops": {"epochs": 1}}
-    run.backbone = run("init", "init_backbone", section) / "backbone"
+    run.backbone = run("init", "init_backbone", INIT) / "backbone"
     run.outputs = {
         schedule: run(
             schedule, "train_joint", SECTION | {"schedule": schedule}, backbone=run.backbone
@@ -84,21 +83,7 @@ def test_the_same_inputs_give_the_same_bytes(runs, schedule):
 
 
 def test_the_other_stages_take_the_network_as_step_4s(runs):
-    network = runs.outputs["joint"] / "network"
-    limits = {"proposals": LIMITS, "detection": {"score_threshold": 0.0, "max_detections": 20}}
-    evaluated = runs("evaluate", "evaluate", limits, detector=network)
-    exported = runs("export", "export_onnx", limits, detector=network)
-    validated = runs(
-        "validate", "validate_onnx", CHECKS, detector=network, model=exported / "model"
-    )
-    registered = runs(
-        "register",
-        "register_model",
-        {},
-        model=exported / "model",
-        evaluation=evaluated / "metrics",
-        validation=validated / "metrics",
-    )
+    evaluated, registered = runs.deploy(runs.outputs["joint"] / "network")
     metrics = json.loads((evaluated / "metrics").read_text())
     assert set(metrics) == {"shared", "recall"}
     assert set(metrics["recall"]) == {"shared"}

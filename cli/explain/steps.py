@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from components.training.solver import trained_parameters
-from components.training.steps import trained_convs
+from components.training.steps import first_blocks, trained_convs
 from models.faster_rcnn import Architecture, FasterRCNN
 
 State = Literal["trained", "frozen", "absent"]
@@ -54,16 +54,15 @@ def step_network(architecture: Architecture, step: int) -> tuple[FasterRCNN, lis
 
 def parts(network: FasterRCNN) -> dict[str, list[nn.Parameter]]:
     """The parameters of each part, as the paper speaks of them."""
-    frozen_norm = network.architecture.norm == "frozen"
-    fixed = network.fixed if frozen_norm else ()
+    first = first_blocks(network)
     shared = list(network.shared.named_parameters())
     rpn = list(network.rpn.parameters()) if network.rpn else []
     head = list(network.detector.head.parameters()) if network.detector else []
     detector = list(network.detector.parameters()) if network.detector else []
     of_head = {id(parameter) for parameter in head}
     return {
-        "first convs": [p for name, p in shared if name.startswith(fixed)] if fixed else [],
-        "shared convs": [p for name, p in shared if not (fixed and name.startswith(fixed))],
+        "first convs": [p for name, p in shared if name.startswith(first)],
+        "shared convs": [p for name, p in shared if not name.startswith(first)],
         "RPN layers": rpn,
         "per-RoI head": head,
         "class scores and box deltas": [p for p in detector if id(p) not in of_head],

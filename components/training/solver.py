@@ -37,9 +37,7 @@ def begin_momentum(optimizer: SGD, momentum: float) -> None:
     if momentum:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(
-                    parameter, memory_format=torch.preserve_format
-                )
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def trained_parameters(modules: list[nn.Module]) -> list[tuple[str, nn.Parameter]]:

@@ -28,6 +28,11 @@ WITHOUT_EFFECT = ("feature_cache_gb", "solver.workers", "solver.checkpoint_every
 """Parameters that may change while a training is interrupted: its result is the same."""
 
 
+def first_blocks(network: FasterRCNN) -> tuple[str, ...]:
+    """How the names of a pretrained backbone's first convs begin; nothing without pretraining."""
+    return network.fixed if network.architecture.norm == "frozen" else ()
+
+
 def trained_convs(network: FasterRCNN, which: TrainedConvs) -> list[nn.Module]:
     """The shared convs, if any of them learn; the others are fixed.
 
@@ -36,8 +41,7 @@ def trained_convs(network: FasterRCNN, which: TrainedConvs) -> list[nn.Module]:
     if which == "none":
         network.shared.requires_grad_(False)
         return []
-    pretrained = network.architecture.norm == "frozen"
-    fixed = network.fixed if which == "upper" and pretrained else ()
+    fixed = first_blocks(network) if which == "upper" else ()
     for name, parameter in network.shared.named_parameters():
         parameter.requires_grad_(not name.startswith(fixed))
     return [network.shared]

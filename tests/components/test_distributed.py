@@ -17,8 +17,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.command_line import arguments
-from components.contract import Input, Resources, load_stage, roles
+from components.command_line import arguments, path_arguments
+from components.contract import Resources, load_stage
 from components.dataset.proposal_file import ImageProposals, write_proposals
 from components.main import main
 from components.networks.checkpoint import save_checkpoint
@@ -82,13 +82,8 @@ def near(boxes, source):
 
 
 def flags(stage, out, inputs, **solver):
-    given = {
-        name: inputs[name] if isinstance(role, Input) else out / name
-        for name, role in roles(load_stage(stage)).items()
-        if name in inputs or not isinstance(role, Input)
-    }
     section = SECTIONS[stage] | {"solver": SOLVER | solver}
-    return [w for n, path in given.items() for w in (f"--{n}", str(path))] + arguments(section)
+    return path_arguments(load_stage(stage), inputs, out) + arguments(section)
 
 
 def start(*words, **environment):

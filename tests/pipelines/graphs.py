@@ -56,7 +56,8 @@ def dvc_graph(document):
             if path == "data":
                 paths[flag] = "data"
             elif path.startswith("build/.scratch/"):
-                paths[flag] = f"scratch {Path(path).name}"
+                own = path.removeprefix("build/.scratch/").removeprefix("joint/")
+                paths[flag] = f"scratch {own}"
             elif path in writer:
                 paths[flag] = "written" if writer[path][0] == name else writer[path]
             else:
