@@ -8,6 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, Metric, Run
 
+from components.tracking.pipeline_run import FOUR_STEP
 from components.tracking.runs import (
     delete_twins,
     keep_oldest,
@@ -43,7 +44,7 @@ def find_parent(client: MlflowClient, experiment: str, event: Event) -> str | No
         return str(found.info.run_id)
     what = {
         "fourstep.engine": event["engine"],
-        "fourstep.pipeline": event.get("pipeline", "four-step"),
+        "fourstep.pipeline": event.get("pipeline", FOUR_STEP),
     }
     tags = mark | maker | what | event["git"]
     run = found or client.create_run(experiment, event["time"], tags, parent_name(tags))
@@ -62,7 +63,7 @@ def parent_name(tags: Mapping[str, str]) -> str:
     """``<pipeline> <data version> <commit>``, as far as they are known."""
     data = tags.get("fourstep.data_version", "")[:8]
     commit = tags.get("mlflow.source.git.commit", "")[:7]
-    return " ".join(filter(None, [tags.get("fourstep.pipeline", "four-step"), data, commit]))
+    return " ".join(filter(None, [tags.get("fourstep.pipeline", FOUR_STEP), data, commit]))
 
 
 def link(client: MlflowClient, parent: str, tags: Mapping[str, str]) -> None:
@@ -89,7 +90,7 @@ def say_pipeline(client: MlflowClient, parent: str, pipeline: str) -> None:
 
     They come first, and are theirs.
     """
-    if pipeline != "four-step":
+    if pipeline != FOUR_STEP:
         retell(client, client.get_run(parent), "fourstep.pipeline", pipeline)
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import psutil
 
 
+FOUR_STEP = "four-step"
+"""What a pipeline is called that does not say."""
+
+
 def pipeline_run() -> str | None:
     """The key of the pipeline run: ``FOURSTEP_PIPELINE_RUN``, or DVC's process, or none.
 
@@ -54,7 +58,7 @@ def pipeline_name() -> str:
     """What the pipeline is called: ``FOURSTEP_PIPELINE_NAME``, or the folder of its dvc.yaml."""
     file, colon, _ = os.environ.get("DVC_STAGE", "").rpartition(":")  # joint/dvc.yaml:evaluate
     folder = Path(file).parent.name if colon else ""
-    return os.environ.get("FOURSTEP_PIPELINE_NAME") or folder or "four-step"
+    return os.environ.get("FOURSTEP_PIPELINE_NAME") or folder or FOUR_STEP
 
 
 def engine() -> str:

@@ -34,6 +34,7 @@ from components.tracking.parent import (
     mirror,
     say_pipeline,
 )
+from components.tracking.pipeline_run import FOUR_STEP
 from components.tracking.runs import (
     PARENT,
     delete_twins,
@@ -141,7 +142,7 @@ def given_runs(client: MlflowClient, event: Event) -> tuple[Run | None, str | No
 def update_parent(client: MlflowClient, experiment: str, parent: str, event: Event) -> None:
     """Tell a parent its Kubeflow run and its data set, and complete its lineage."""
     link(client, parent, event["kubeflow"])
-    say_pipeline(client, parent, event.get("pipeline", "four-step"))
+    say_pipeline(client, parent, event.get("pipeline", FOUR_STEP))
     describe(client, parent, event["data_version"], event["data_path"])
     lineage.complete(client, experiment, parent, event["inputs"])
 
