@@ -1,33 +1,35 @@
 """How far a training moved each layer."""
 
+from dataclasses import dataclass
+
 from safetensors.torch import load_file
 
 from benchmarks.study.schedules import Step
 
 
-def movement(step: Step) -> dict[str, float]:
-    """By tensor, in the network's order: norm of the change over the norm before; 0 if it is fixed.
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """Of what was there before a training; layers that started anew are left out.
 
-    Tensors that were not there before (layers that started anew) or had norm 0 (new biases) have
-    no such ratio, and are left out.
+    ``changes``: by tensor, in the network's order, norm of the change over the norm before; not of
+    new biases, whose norm was 0. ``fixed``: by part, whether all of its tensors are bit-equal.
     """
-    before = {name: value for path in step.before for name, value in load_file(path).items()}
-    found = {}
+
+    changes: dict[str, float]
+    fixed: dict[str, bool]
+
+
+def movement(step: Step) -> Movement:
+    """How far a step moved what it started from."""
+    before = load_file(step.before)
+    changes: dict[str, float] = {}
+    fixed: dict[str, bool] = {}
     for name, after in load_file(step.after).items():
         start = before.get(name)
-        if start is None or not start.is_floating_point() or start.shape != after.shape:
+        if start is None or start.shape != after.shape:
             continue
-        if norm := start.norm().item():
-            found[name] = (after - start).norm().item() / norm
-    return found
-
-
-def is_fixed(step: Step) -> dict[str, bool]:
-    """By part, whether all of its tensors that were there before are bit-equal."""
-    parts: dict[str, bool] = {}
-    before = {name: value for path in step.before for name, value in load_file(path).items()}
-    for name, after in load_file(step.after).items():
-        if name in before and before[name].shape == after.shape:
-            part = name.partition(".")[0]
-            parts[part] = parts.get(part, True) and bool((before[name] == after).all())
-    return parts
+        part = name.partition(".")[0]
+        fixed[part] = fixed.get(part, True) and bool((start == after).all())
+        if start.is_floating_point() and (norm := start.norm().item()):
+            changes[name] = (after - start).norm().item() / norm
+    return Movement(changes, fixed)

@@ -2,9 +2,11 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.study.result import Result, mean_by_tensor
+from benchmarks.study.movement import Movement
+from benchmarks.study.result import Result
 from components.pages.chart import COLOURS, Axis, Chart, Line
 from components.pages.page import write_page
 from components.pages.ticks import fitting_axis, linear_axis
@@ -12,13 +14,36 @@ from components.pages.ticks import fitting_axis, linear_axis
 FIGURES = ("AP50", "AP", "AP75")
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the tables have of a name: its seeds, each figure as text, and its seconds."""
+
+    name: str
+    seeds: int
+    cells: list[str]
+    seconds: float
+
+
+def rows(results: Sequence[Result]) -> list[Row]:
+    """A row for each name: mean and deviation over the seeds, median of the seconds."""
+    return [
+        Row(
+            name=name,
+            seeds=len(found),
+            cells=[spread([r.scores[figure] for r in found]) for figure in FIGURES],
+            seconds=statistics.median(r.seconds for r in found),
+        )
+        for name, found in by_name(results).items()
+    ]
+
+
 def table(results: Sequence[Result]) -> str:
-    """A line for each name in Markdown: mean and deviation over the seeds, and seconds."""
+    """The rows in Markdown."""
     lines = ["| | seeds | " + " | ".join(FIGURES) + " | time |", "|---|---|" + "---|" * 4]
-    for name, of_name in by_name(results).items():
-        cells = [spread([r.scores[figure] for r in of_name]) for figure in FIGURES]
-        seconds = statistics.median(r.seconds for r in of_name)
-        lines.append(f"| {name} | {len(of_name)} | {' | '.join(cells)} | {seconds:.0f} s |")
+    lines += [
+        f"| {row.name} | {row.seeds} | {' | '.join(row.cells)} | {row.seconds:.0f} s |"
+        for row in rows(results)
+    ]
     return "\n".join(lines)
 
 
@@ -43,22 +68,14 @@ def write_study_page(path: Path, question: str, results: Sequence[Result]) -> No
     content = {
         "title": question.capitalize(),
         "figures": FIGURES,
-        "rows": [
-            {
-                "name": name,
-                "seeds": len(found),
-                "cells": [spread([r.scores[figure] for r in found]) for figure in FIGURES],
-                "seconds": statistics.median(r.seconds for r in found),
-            }
-            for name, found in names.items()
-        ],
+        "rows": rows(results),
         "dots": [dots(figure, names) for figure in FIGURES[:2]],
         "charts": [moved_chart(name, found) for name, found in names.items()],
         "fixed": [
             (name, step, part, fixed)
             for name, found in names.items()
-            for step, parts in found[0].fixed.items()
-            for part, fixed in parts.items()
+            for step, moved in found[0].moved.items()
+            for part, fixed in moved.fixed.items()
         ],
     }
     write_page(path, Path(__file__).with_name("study.html.jinja"), content)
@@ -79,11 +96,16 @@ def moved_chart(name: str, results: list[Result]) -> Chart:
     """Change of each weight by its place in the network, a line for each step; 0 lies lowest."""
     lines = []
     for colour, step in zip(COLOURS, results[0].moved, strict=False):
-        moved = {k: v for k, v in mean_by_tensor(results, step).items() if k.endswith("weight")}
-        ordered = list(enumerate(moved.values(), start=1))
-        lines.append(Line(step, colour, False, [(float(n), value) for n, value in ordered]))
+        values = mean_changes([result.moved[step] for result in results])
+        lines.append(Line(step, colour, False, list(enumerate(values, start=1))))
     most = max((len(line.points) for line in lines), default=1)
-    values = [y for line in lines for _, y in line.points]
+    every = [y for line in lines for _, y in line.points]
     return Chart(
-        name, lines, linear_axis("weights, from the image up", [most]), fitting_axis("", values)
+        name, lines, linear_axis("weights, from the image up", [most]), fitting_axis("", every)
     )
+
+
+def mean_changes(movements: Sequence[Movement]) -> list[float]:
+    """The mean change of each weight over the seeds."""
+    weights = [name for name in movements[0].changes if name.endswith("weight")]
+    return [statistics.mean(each.changes[name] for each in movements) for name in weights]

@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from benchmarks.study.movement import is_fixed, movement
+from benchmarks.study.movement import Movement, movement
 from benchmarks.study.schedules import Trained
 from benchmarks.study.stages import Stages, merged
 from components.contract import Output
@@ -32,8 +32,7 @@ class Result:
     seed: int
     scores: dict[str, float]
     seconds: float
-    moved: dict[str, dict[str, float]]
-    fixed: dict[str, dict[str, bool]]
+    moved: dict[str, Movement]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,6 @@ def result(
         scores=score(trained, run),
         seconds=sum(seconds_of(run).values()),
         moved={step.name: movement(step) for step in trained.steps},
-        fixed={step.name: is_fixed(step) for step in trained.steps},
     )
     record(found, run, folder / f"{name}, seed {seed}.json")
     return found
@@ -73,7 +71,8 @@ def score(trained: Trained, run: Stages) -> dict[str, float]:
     stage = replace(check_section("evaluate", section), data=run.data)
     index = read_index(run.index_path)
     detector = open_network(trained.detector, index.classes, "detector")
-    rpn = open_network(trained.rpn, index.classes, "rpn")
+    apart = trained.rpn != trained.detector
+    rpn = open_network(trained.rpn, index.classes, "rpn") if apart else None
     found = sorted(pass_over_split(stage, index, detector, rpn), key=lambda one: one.row)
     return score_detections(index, stage.split, [one.detections for one in found]).summary
 
@@ -89,10 +88,11 @@ def record(found: Result, run: Stages, path: Path) -> None:
 
 def read_results(folder: Path) -> list[Result]:
     """All results that lie in a folder, in the order of their names and seeds."""
-    return [Result(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+    return [read_result(path) for path in sorted(folder.glob("*.json"))]
 
 
-def mean_by_tensor(results: list[Result], step: str) -> Mapping[str, float]:
-    """The mean movement of each tensor over the seeds."""
-    tables = [result.moved[step] for result in results if step in result.moved]
-    return {name: sum(t[name] for t in tables) / len(tables) for name in tables[0]}
+def read_result(path: Path) -> Result:
+    """A result that was kept."""
+    values = json.loads(path.read_text())
+    moved = {step: Movement(**each) for step, each in values.pop("moved").items()}
+    return Result(**values, moved=moved)

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.study.stages import Done, Stages
+from benchmarks.study.stages import Stages
 from components.networks.checkpoint import load_part, read_checkpoint, save_checkpoint
 from models.faster_rcnn import FasterRCNN
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A training: its name, the checkpoints it started from, and the one it wrote."""
+    """A training: its name, the checkpoint it started from, and the one it wrote."""
 
     name: str
-    before: tuple[Path, ...]
+    before: Path
     after: Path
 
 
@@ -38,87 +38,76 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Unshared:
-    """The backbone, step 1 and step 2."""
+class First:
+    """Step 1: the backbone that it and step 2 start from, its RPN, and its proposals."""
 
-    backbone: Done
-    rpn: Done
-    detector: Done
+    backbone: Path
+    rpn: Path
+    proposals: Path
 
     @property
-    def steps(self) -> tuple[Step, Step]:
-        """Both trainings start from the backbone."""
-        start = (self.backbone["backbone"],)
-        return (
-            Step("step 1", start, self.rpn["rpn"]),
-            Step("step 2", start, self.detector["detector"]),
-        )
+    def step(self) -> Step:
+        """The training."""
+        return Step("step 1", self.backbone, self.rpn)
 
 
-def steps_1_and_2(run: Stages, times: int = 1) -> Unshared:
-    """Both networks on convs of their own, in `times` the iterations of a step."""
-    backbone = run("init_backbone", "init_backbone")
-    start = {"backbone": backbone["backbone"]}
-    rpn = run("train_rpn", "train_rpn", start, longer(run, "train_rpn", times))
-    found = run("generate_proposals_1", "generate_proposals", {"rpn": rpn["rpn"]})
-    given = start | {"proposals": found["proposals"]}
-    changes = longer(run, "train_detector", times)
-    return Unshared(backbone, rpn, run("train_detector", "train_detector", given, changes))
+def step_1(run: Stages, times: int = 1) -> First:
+    """The RPN on convs of its own, in `times` the iterations of a step."""
+    backbone = run("init_backbone")["backbone"]
+    changes = longer(run, "train_rpn", times)
+    rpn = run("train_rpn", {"backbone": backbone}, changes)["rpn"]
+    return First(backbone, rpn, run("generate_proposals_1", {"rpn": rpn})["proposals"])
 
 
-def step_3(run: Stages, first: Unshared) -> Done:
-    """The RPN, fine-tuned on step 2's convs."""
-    given = {"rpn": first.rpn["rpn"], "detector": first.detector["detector"]}
-    return run("finetune_rpn", "finetune", given)
+def step_2(
+    run: Stages, first: First, changes: Mapping[str, Any], classifier: Path | None = None
+) -> Path:
+    """A detector on step 1's proposals, from the backbone; or a classifier's box regressors."""
+    given = {"backbone": first.backbone, "proposals": first.proposals}
+    if classifier:
+        given["classifier"] = classifier
+    return run("train_detector", given, changes)["detector"]
 
 
 def unshared(run: Stages, times: int = 1) -> Trained:
     """Step 1's RPN and step 2's detector, each on its own convs."""
-    first = steps_1_and_2(run, times)
-    return Trained(first.detector["detector"], first.rpn["rpn"], first.steps)
+    first = step_1(run, times)
+    second = step_2(run, first, longer(run, "train_detector", times))
+    return Trained(second, first.rpn, (first.step, Step("step 2", first.backbone, second)))
 
 
 def without_steps_3_and_4(run: Stages) -> Trained:
     """Step 1's RPN layers, as they are, on step 2's convs."""
-    first = steps_1_and_2(run)
-    path = first.detector.folder / "with_rpn"
-    join(first.detector["detector"], first.rpn["rpn"], path)
-    return Trained(path, path, first.steps)
+    apart = unshared(run)
+    path = apart.detector.with_name("with_rpn")
+    join(apart.detector, apart.rpn, path)
+    return Trained(path, path, apart.steps)
 
 
 def without_step_4(run: Stages) -> Trained:
-    """Step 3's network: its detector is still step 2's."""
-    first = steps_1_and_2(run)
-    third = step_3(run, first)["network"]
-    return Trained(third, third, (*first.steps, third_step(first, third)))
+    """Step 3's network: its RPN is fine-tuned on step 2's convs, its detector still step 2's."""
+    apart = unshared(run)
+    given = {"rpn": apart.rpn, "detector": apart.detector}
+    third = run("finetune_rpn", given)["network"]
+    return Trained(third, third, (*apart.steps, Step("step 3", apart.detector, third)))
 
 
 def four_step(run: Stages) -> Trained:
     """All four steps."""
-    first = steps_1_and_2(run)
-    third = step_3(run, first)["network"]
-    found = run("generate_proposals_3", "generate_proposals", {"rpn": third})
-    given = {
-        "rpn": third,
-        "detector": first.detector["detector"],
-        "proposals": found["proposals"],
-    }
-    fourth = run("finetune_detector", "finetune", given)["network"]
-    last = Step("step 4", (third,), fourth)
-    return Trained(fourth, fourth, (*first.steps, third_step(first, third), last))
+    three = without_step_4(run)
+    third, second = three.rpn, three.steps[1].after
+    proposals = run("generate_proposals_3", {"rpn": third})["proposals"]
+    given = {"rpn": third, "detector": second, "proposals": proposals}
+    fourth = run("finetune_detector", given)["network"]
+    return Trained(fourth, fourth, (*three.steps, Step("step 4", third, fourth)))
 
 
 def together(run: Stages, schedule: Literal["joint", "per_batch"]) -> Trained:
     """Both parts on the same convs from the first iteration on."""
-    backbone = run("init_backbone", "init_backbone")["backbone"]
+    backbone = run("init_backbone")["backbone"]
     changes = {"schedule": schedule} | longer(run, "train_joint", 2)
-    network = run("train_joint", "train_joint", {"backbone": backbone}, changes)["network"]
-    return Trained(network, network, (Step(schedule, (backbone,), network),))
-
-
-def third_step(first: Unshared, third: Path) -> Step:
-    """Step 3: its convs and detector were step 2's, its RPN layers started anew."""
-    return Step("step 3", (first.detector["detector"],), third)
+    network = run("train_joint", {"backbone": backbone}, changes)["network"]
+    return Trained(network, network, (Step(schedule, backbone, network),))
 
 
 def longer(run: Stages, section: str, times: int) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.disk import ROOT
-from components.command_line import arguments
-from components.contract import Input, load_stage, roles
+from components.command_line import arguments, path_arguments
+from components.contract import load_stage
 from components.digest import path_digest, value_digest
+from pipelines.sections import section_of, stage_of
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -41,50 +42,42 @@ class Stages:
         """Where outputs go, the data, settings by section, and what the run in MLflow is called."""
         self.folder, self.data, self.sections, self.name = folder, data, sections, name
         self.done: list[Done] = []
-        self.index_path = self("validate_data", "validate_data")["index"]
+        self.index_path = self("validate_data")["index"]
 
     def __call__(
         self,
         use: str,
-        stage: str,
         inputs: Mapping[str, Path] | None = None,
         changes: Mapping[str, Any] | None = None,
     ) -> Done:
         """Run a stage, or find its outputs.
 
         Args:
-            use: the section of its settings, and the beginning of its folder's name.
-            stage: the stage.
+            use: of the stage, as dvc.yaml names it.
             inputs: paths by input; the data and their index need not be given.
             changes: settings that are other than the section's.
         """
-        section = merged(self.sections.get(use.rstrip("_0123456789"), {}), changes or {})
-        given = dict(inputs or {}) | {"data": self.data}
-        if stage != "validate_data":
+        section = merged(self.sections[section_of(use)], changes or {})
+        given = dict(inputs or {})
+        if use != "validate_data":
             given["index"] = self.index_path
-        known = {k: v for k, v in given.items() if k in roles(load_stage(stage))}
-        digests = {k: path_digest(v) for k, v in known.items() if k != "data"}
-        key = value_digest([stage, section, str(self.data), digests])[:12]
+        digests = {name: path_digest(path) for name, path in given.items()}
+        key = value_digest([stage_of(use), section, str(self.data), digests])[:12]
         folder = self.folder / f"{use}-{key}"
         note = folder / "seconds.json"
         if not note.exists():
-            seconds = self.run(use, stage, section, known, folder)
-            note.write_text(json.dumps(seconds))
+            note.write_text(json.dumps(self.run(use, section, given, folder)))
         self.done.append(Done(use, folder, json.loads(note.read_text())))
         return self.done[-1]
 
     def run(
-        self, use: str, stage: str, section: Any, inputs: Mapping[str, Any], folder: Path
+        self, use: str, section: Mapping[str, Any], inputs: Mapping[str, Path], folder: Path
     ) -> float:
         """Run a stage; the seconds of its process, start-up included."""
         folder.mkdir(parents=True, exist_ok=True)
-        flags: list[str] = []
-        for name, role in roles(load_stage(stage)).items():
-            if not isinstance(role, Input):
-                flags += [f"--{name}", str(folder / name)]
-            elif name in inputs:
-                flags += [f"--{name}", str(inputs[name])]
-        command = [sys.executable, "-m", f"components.{stage}", *flags, *arguments(section)]
+        stage = stage_of(use)
+        paths = path_arguments(load_stage(stage), {**inputs, "data": self.data}, folder)
+        command = [sys.executable, "-m", f"components.{stage}", *paths, *arguments(section)]
         start = time.perf_counter()
         subprocess.run(command, check=True, env=os.environ | self.names(use), stdout=sys.stderr)
         return time.perf_counter() - start

@@ -1,0 +1,143 @@
+"""The study of schedules: what is reused, how movement is counted, what the tables say."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from benchmarks.study.detectors import DETECTORS
+from benchmarks.study.movement import Movement, movement
+from benchmarks.study.page import mean_changes, spread, table, write_study_page
+from benchmarks.study.result import Result, seconds_of
+from benchmarks.study.schedules import SCHEDULES, Step
+from benchmarks.study.stages import Stages, merged
+
+SOLVER = {"iterations": 4, "lr_drops": [3]}
+TRAININGS = ("train_rpn", "train_detector", "finetune_rpn", "finetune_detector", "train_joint")
+OTHERS = ("validate_data", "init_backbone", "generate_proposals")
+SECTIONS = {name: {"solver": SOLVER} for name in TRAININGS} | {name: {} for name in OTHERS}
+
+
+class Written(Stages):
+    """Stages that write something of their settings and inputs, and take ten seconds."""
+
+    def run(self, use, section, inputs, folder):
+        folder.mkdir(parents=True)
+        content = repr((use, section, sorted(str(path) for path in inputs.values())))
+        for name in ("index", "backbone", "rpn", "detector", "network", "proposals"):
+            (folder / name).write_text(content)
+        return 10.0
+
+
+@pytest.fixture
+def stages(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.study.schedules.join", lambda *paths: None)
+    return lambda: Written(tmp_path / "stages", tmp_path / "data", SECTIONS, "a test")
+
+
+def ran(stages, name, variants):
+    """The training stages of a schedule, and their seconds."""
+    run = stages()
+    trained = variants[name](run)
+    return trained, [done.use for done in run.done], sum(seconds_of(run).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "steps"),
+    [
+        ("four-step", 60, ["step 1", "step 2", "step 3", "step 4"]),
+        ("without step 4", 40, ["step 1", "step 2", "step 3"]),
+        ("without steps 3 and 4", 30, ["step 1", "step 2"]),
+        ("unshared", 30, ["step 1", "step 2"]),
+        ("unshared, twice as long", 30, ["step 1", "step 2"]),
+        ("joint", 10, ["joint"]),
+        ("per-batch", 10, ["per_batch"]),
+    ],
+)
+def test_a_schedules_time_is_that_of_its_own_trainings_and_proposals(stages, name, seconds, steps):
+    trained, _, took = ran(stages, name, SCHEDULES)
+    assert [step.name for step in trained.steps] == steps
+    assert took == seconds
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_variants_time_is_that_of_step_1_and_of_its_own_detectors(stages, name):
+    _, uses, took = ran(stages, name, DETECTORS)
+    assert took == 20 + 10 * uses.count("train_detector")
+    assert uses.count("train_detector") == (2 if name.startswith("stage-wise") else 1)
+
+
+def test_what_schedules_have_in_common_runs_once(stages, tmp_path):
+    for name in SCHEDULES:
+        ran(stages, name, SCHEDULES)
+    uses = [path.name.rpartition("-")[0] for path in (tmp_path / "stages").iterdir()]
+    assert {use: uses.count(use) for use in uses} == {
+        "validate_data": 1,
+        "init_backbone": 1,
+        "train_rpn": 2,  # once twice as long
+        "generate_proposals_1": 2,
+        "train_detector": 2,
+        "finetune_rpn": 1,
+        "generate_proposals_3": 1,
+        "finetune_detector": 1,
+        "train_joint": 2,
+    }
+
+
+def test_twice_as_long_has_twice_the_iterations_and_drops(stages):
+    run = stages()
+    SCHEDULES["joint"](run)
+    text = run.done[-1]["network"].read_text()
+    assert "'iterations': 8" in text
+    assert "'lr_drops': [6]" in text
+
+
+def test_settings_are_replaced_in_groups_too():
+    section = {"roi": {"size": 7, "operator": "pool"}, "part": "rpn"}
+    changed = merged(section, {"roi": {"operator": "align"}})
+    assert changed == {"roi": {"size": 7, "operator": "align"}, "part": "rpn"}
+    assert section["roi"]["operator"] == "pool"
+
+
+def test_movement_by_hand(tmp_path):
+    before = {
+        "shared.weight": torch.tensor([3.0, 4.0]),
+        "rpn.weight": torch.tensor([1.0, 0.0]),
+        "rpn.bias": torch.zeros(1),
+        "detector.gone": torch.ones(1),
+    }
+    after = {
+        "shared.weight": torch.tensor([3.0, 4.0]),
+        "rpn.weight": torch.tensor([1.0, 0.5]),
+        "rpn.bias": torch.ones(1),
+        "detector.new": torch.ones(1),
+    }
+    save_file(before, tmp_path / "before")
+    save_file(after, tmp_path / "after")
+    moved = movement(Step("step 3", tmp_path / "before", tmp_path / "after"))
+    assert moved.changes == {"shared.weight": 0.0, "rpn.weight": 0.5}
+    assert moved.fixed == {"shared": True, "rpn": False}
+
+
+def result_of(name, seed, score):
+    moved = Movement({"shared.weight": 0.0, "rpn.weight": score}, {"shared": True, "rpn": False})
+    scores = dict.fromkeys(("AP50", "AP", "AP75"), score)
+    return Result(name, seed, scores, 10.0 * seed, {"step 3": moved})
+
+
+def test_the_tables_have_mean_deviation_and_median(tmp_path):
+    results = [result_of("<joint>", seed, score) for seed, score in ((1, 0.5), (2, 0.7), (4, 0.9))]
+    results.append(result_of("four-step", 1, 0.25))
+    cells = "0.700 ± 0.200"
+    assert f"| <joint> | 3 | {cells} | {cells} | {cells} | 20 s |" in table(results)
+    assert "| four-step | 1 | 0.250 | 0.250 | 0.250 | 10 s |" in table(results)
+    write_study_page(tmp_path / "page.html", "schedules", results)
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<circle") == 2 * 4
+    assert "&lt;joint&gt;" in page
+    assert "<joint>" not in page
+
+
+def test_means_over_the_seeds():
+    movements = [Movement({"a.weight": v, "a.bias": 1.0}, {}) for v in (0.1, 0.3)]
+    assert mean_changes(movements) == [pytest.approx(0.2)]
+    assert spread([0.5]) == "0.500"
