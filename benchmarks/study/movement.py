@@ -11,7 +11,7 @@ from benchmarks.study.schedules import Step
 class Movement:
     """Of what was there before a training; layers that started anew are left out.
 
-    ``changes``: by tensor, in the network's order, norm of the change over the norm before; not of
+    ``changes``: by tensor, in the file's order, norm of the change over the norm before; not of
     new biases, whose norm was 0. ``fixed``: by part, whether all of its tensors are bit-equal.
     """
 

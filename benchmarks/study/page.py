@@ -93,7 +93,7 @@ def dots(figure: str, names: dict[str, list[Result]]) -> dict[str, object]:
 
 
 def moved_chart(name: str, results: list[Result]) -> Chart:
-    """Change of each weight by its place in the network, a line for each step; 0 lies lowest."""
+    """Change of each weight by its place in the file, a line for each step; 0 lies lowest."""
     lines = []
     for colour, step in zip(COLOURS, results[0].moved, strict=False):
         values = mean_changes([result.moved[step] for result in results])
@@ -101,7 +101,7 @@ def moved_chart(name: str, results: list[Result]) -> Chart:
     most = max((len(line.points) for line in lines), default=1)
     every = [y for line in lines for _, y in line.points]
     return Chart(
-        name, lines, linear_axis("weights, from the image up", [most]), fitting_axis("", every)
+        name, lines, linear_axis("weights, as the checkpoint lists them", [most]), fitting_axis("", every)
     )
 
 
