@@ -15,7 +15,7 @@ from components.memory import keep_freed_memory
 from components.outputs import whole_outputs
 from components.processes import start_several, this_process
 from components.scratch import sole_use
-from components.termination import stop_on_sigterm
+from components.termination import stop_on_sigterm, stop_put_off
 
 
 def check_inputs(stage: Any) -> None:
@@ -34,7 +34,7 @@ def check_inputs(stage: Any) -> None:
 
 def work_of(name: str) -> Any:
     """The module that does the stage's work, imported only now."""
-    with lazy_dynamo():
+    with stop_put_off(), lazy_dynamo():
         return import_module(f"components.{name}.run")
 
 
@@ -52,7 +52,8 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
         start_several(stage, argv)
         if stage.resources.gpu:  # it makes feature maps, here perhaps on a CPU
             keep_freed_memory()
-        from components.tracking import Run, track
+        with stop_put_off():
+            from components.tracking import Run, track
 
         if not this_process().first:  # it helps the first, and leaves no traces
             work_of(name).run(stage, Run())

@@ -62,6 +62,19 @@ def stop_noted() -> Iterator[Asked]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def stop_put_off() -> Iterator[None]:
+    """Within, a first SIGTERM or Ctrl-C waits for the end of the block, and is raised there.
+
+    For imports: what is raised within one can be caught by it (``except:``), or wrapped in
+    another error (by Python 3.11, while it makes a class).
+    """
+    with stop_noted() as asked:
+        yield
+    if stop := asked():
+        raise stop
+
+
 def leave_stopping_to_the_parent(worker: int = 0) -> None:
     """In a worker process: signals to the whole process group are for its parent to act on.
 

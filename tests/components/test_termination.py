@@ -71,6 +71,37 @@ def test_sigterm_to_the_whole_group_keeps_the_state_and_the_next_run_ends_in_the
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_sigterm_within_an_import_ends_the_process_after_it(tmp_path):
+    """In the middle of making a class, where Python 3.11 wraps what is raised, and in ``except:``."""
+    (tmp_path / "slow.py").write_text(
+        "import os, signal\n"
+        "class Descriptor:\n"
+        "    def __set_name__(self, owner, name):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "try:\n"
+        "    class Component:\n"
+        "        field = Descriptor()\n"
+        "except: pass\n"
+        "print('imported')\n"
+    )
+    script = (
+        "from components.termination import stop_on_sigterm, stop_put_off\n"
+        "stop_on_sigterm()\n"
+        "with stop_put_off():\n"
+        "    import slow\n"
+        "print('never')\n"
+    )
+    search = os.pathsep.join([str(tmp_path), os.getcwd()])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (143, "imported\n", "")
+
+
 def test_a_killed_stage_frees_its_scratch_folder_though_its_workers_live_on(command, tmp_path):
     long = command(tmp_path, iterations=100_000, checkpoint_every=2)
     process = start(long)
