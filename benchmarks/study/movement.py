@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from safetensors.torch import load_file
 
 from benchmarks.study.schedules import Step
+from components.networks.checkpoint import read_checkpoint
+from models.faster_rcnn import FasterRCNN
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
     """Of what was there before a training; layers that started anew are left out.
 
-    ``changes``: by tensor, in the file's order, norm of the change over the norm before; not of
-    new biases, whose norm was 0. ``fixed``: by part, whether all of its tensors are bit-equal.
+    ``changes``: by parameter, in the network's order, norm of the change over the norm before; not
+    of new biases, whose norm was 0. ``fixed``: by part, whether all of its tensors are bit-equal.
     """
 
     changes: dict[str, float]
@@ -21,15 +23,15 @@ class Movement:
 
 def movement(step: Step) -> Movement:
     """How far a step moved what it started from."""
-    before = load_file(step.before)
-    changes: dict[str, float] = {}
+    before, after = load_file(step.before), load_file(step.after)
+    kept = [n for n in after if n in before and before[n].shape == after[n].shape]
     fixed: dict[str, bool] = {}
-    for name, after in load_file(step.after).items():
-        start = before.get(name)
-        if start is None or start.shape != after.shape:
-            continue
+    for name in kept:
         part = name.partition(".")[0]
-        fixed[part] = fixed.get(part, True) and bool((start == after).all())
-        if start.is_floating_point() and (norm := start.norm().item()):
-            changes[name] = (after - start).norm().item() / norm
+        fixed[part] = fixed.get(part, True) and bool((before[name] == after[name]).all())
+    changes = {
+        name: (after[name] - before[name]).norm().item() / norm
+        for name, _ in FasterRCNN(read_checkpoint(step.after).architecture).named_parameters()
+        if name in kept and (norm := before[name].norm().item())
+    }
     return Movement(changes, fixed)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.study.movement import Movement
 from benchmarks.study.result import Result
-from components.pages.chart import COLOURS, Axis, Chart, Line
+from components.pages.chart import COLOURS, Chart, Line
 from components.pages.page import write_page
-from components.pages.ticks import fitting_axis, linear_axis
+from components.pages.ticks import close_axis, fitting_axis, linear_axis
 
 FIGURES = ("AP50", "AP", "AP75")
 
@@ -84,16 +84,13 @@ def write_study_page(path: Path, question: str, results: Sequence[Result]) -> No
 def dots(figure: str, names: dict[str, list[Result]]) -> dict[str, object]:
     """A figure's values by name, and an axis that they fill."""
     values = {name: [r.scores[figure] for r in found] for name, found in names.items()}
-    every = [value for each in values.values() for value in each]
-    low, high = min(every), max(every)
-    room = max(0.01, (high - low) * 0.1)
-    ticks = [round(low - room + n * (high - low + 2 * room) / 5, 3) for n in range(6)]
+    axis = close_axis(figure, [value for each in values.values() for value in each])
     means = {name: statistics.mean(each) for name, each in values.items()}
-    return {"figure": figure, "values": values, "means": means, "axis": Axis(figure, ticks)}
+    return {"figure": figure, "values": values, "means": means, "axis": axis}
 
 
 def moved_chart(name: str, results: list[Result]) -> Chart:
-    """Change of each weight by its place in the file, a line for each step; 0 lies lowest."""
+    """Change of each weight by its place in the network, a line for each step; 0 lies lowest."""
     lines = []
     for colour, step in zip(COLOURS, results[0].moved, strict=False):
         values = mean_changes([result.moved[step] for result in results])
@@ -101,7 +98,7 @@ def moved_chart(name: str, results: list[Result]) -> Chart:
     most = max((len(line.points) for line in lines), default=1)
     every = [y for line in lines for _, y in line.points]
     return Chart(
-        name, lines, linear_axis("weights, as the checkpoint lists them", [most]), fitting_axis("", every)
+        name, lines, linear_axis("weights, from the image up", [most]), fitting_axis("", every)
     )
 
 

@@ -2,16 +2,17 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from benchmarks.study.movement import Movement, movement
 from benchmarks.study.schedules import Trained
 from benchmarks.study.stages import Stages, merged
 from components.contract import Output
 from components.dataset.index import read_index
+from components.digest import path_digest, value_digest
 from components.evaluate.passes import pass_over_split
 from components.metrics import write_metrics
 from components.networks.checkpoint import open_network
@@ -26,10 +27,14 @@ TRAINING = ("train_", "finetune_", "generate_proposals_")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """AP figures; seconds of the trainings and of their proposals; movement by step and tensor."""
+    """AP figures; seconds of the trainings and of their proposals; movement by step and tensor.
+
+    ``key`` tells which networks and settings were scored.
+    """
 
     name: str
     seed: int
+    key: str
     scores: dict[str, float]
     seconds: float
     moved: dict[str, Movement]
@@ -47,16 +52,22 @@ class Compare:
 def result(
     name: str, seed: int, schedule: Callable[[Stages], Trained], run: Stages, folder: Path
 ) -> Result:
-    """Train by a schedule, score what it gave, and keep that."""
+    """Train by a schedule, score what it gave, and keep that; what is kept is not done again."""
     trained = schedule(run)
+    section = merged(run.sections["evaluate"], {"detection": trained.detection})
+    key = value_digest([path_digest(trained.detector), path_digest(trained.rpn), section])
+    path = folder / f"{name}, seed {seed}.json"
+    if path.exists() and (kept := read_result(path)).key == key:
+        return kept
     found = Result(
         name=name,
         seed=seed,
-        scores=score(trained, run),
+        key=key,
+        scores=score(trained, section, run),
         seconds=sum(seconds_of(run).values()),
         moved={step.name: movement(step) for step in trained.steps},
     )
-    record(found, run, folder / f"{name}, seed {seed}.json")
+    record(found, run, path)
     return found
 
 
@@ -65,9 +76,8 @@ def seconds_of(run: Stages) -> dict[Path, float]:
     return {done.folder: done.seconds for done in run.done if done.use.startswith(TRAINING)}
 
 
-def score(trained: Trained, run: Stages) -> dict[str, float]:
+def score(trained: Trained, section: Mapping[str, Any], run: Stages) -> dict[str, float]:
     """AP figures on the split that the settings evaluate."""
-    section = merged(run.sections["evaluate"], {"detection": trained.detection})
     stage = replace(check_section("evaluate", section), data=run.data)
     index = read_index(run.index_path)
     detector = open_network(trained.detector, index.classes, "detector")

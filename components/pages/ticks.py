@@ -20,6 +20,15 @@ def linear_axis(label: str, values: Iterable[float]) -> Axis:
     return Axis(label, [_exact(n * step) for n in range(math.ceil(high / step - 1e-9) + 1)])
 
 
+def close_axis(label: str, values: Iterable[float]) -> Axis:
+    """An axis from round tick to round tick, close around the values; at least 0.01 long."""
+    found = list(values)
+    low, high = min(found), max(found)
+    step = _round_step(max(high - low, 0.01) / INTERVALS)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return Axis(label, [_exact(n * step) for n in range(first, max(last, first + 1) + 1)])
+
+
 def fitting_axis(label: str, values: Iterable[float]) -> Axis:
     """A linear axis, or a logarithmic one if the positive values span `LOG_SPAN` or more.
 

@@ -1,19 +1,20 @@
 """The study of schedules: what is reused, how movement is counted, what the tables say."""
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from benchmarks.study.detectors import DETECTORS
 from benchmarks.study.movement import Movement, movement
 from benchmarks.study.page import mean_changes, spread, table, write_study_page
-from benchmarks.study.result import Result, seconds_of
+from benchmarks.study.result import Result, result, seconds_of
 from benchmarks.study.schedules import SCHEDULES, Step
 from benchmarks.study.stages import Stages, merged
+from components.networks.checkpoint import save_checkpoint
+from models.faster_rcnn import Architecture, FasterRCNN
+from models.parameters import AnchorParameters, InputParameters
 
 SOLVER = {"iterations": 4, "lr_drops": [3]}
 TRAININGS = ("train_rpn", "train_detector", "finetune_rpn", "finetune_detector", "train_joint")
-OTHERS = ("validate_data", "init_backbone", "generate_proposals")
+OTHERS = ("validate_data", "init_backbone", "generate_proposals", "evaluate")
 SECTIONS = {name: {"solver": SOLVER} for name in TRAININGS} | {name: {} for name in OTHERS}
 
 
@@ -98,30 +99,64 @@ def test_settings_are_replaced_in_groups_too():
     assert section["roi"]["operator"] == "pool"
 
 
+def network(*, anchors):
+    architecture = Architecture(
+        backbone="tiny",
+        norm="frozen",
+        classes=("cell",),
+        input=InputParameters(short_side=64, long_side=80),
+        anchors=anchors,
+        roi=None,
+    )
+    return FasterRCNN(architecture)
+
+
+def save(path, net):
+    save_checkpoint(path, net.state_dict(), net.architecture, {}, {})
+    return path
+
+
 def test_movement_by_hand(tmp_path):
-    before = {
-        "shared.weight": torch.tensor([3.0, 4.0]),
-        "rpn.weight": torch.tensor([1.0, 0.0]),
-        "rpn.bias": torch.zeros(1),
-        "detector.gone": torch.ones(1),
-    }
-    after = {
-        "shared.weight": torch.tensor([3.0, 4.0]),
-        "rpn.weight": torch.tensor([1.0, 0.5]),
-        "rpn.bias": torch.ones(1),
-        "detector.new": torch.ones(1),
-    }
-    save_file(before, tmp_path / "before")
-    save_file(after, tmp_path / "after")
-    moved = movement(Step("step 3", tmp_path / "before", tmp_path / "after"))
-    assert moved.changes == {"shared.weight": 0.0, "rpn.weight": 0.5}
-    assert moved.fixed == {"shared": True, "rpn": False}
+    anchors = AnchorParameters(scales=(1.0,))
+    start, end = network(anchors=anchors), network(anchors=anchors)
+    end.load_state_dict(start.state_dict())
+    rpn = dict(end.rpn.named_parameters())
+    moved, norm = next((n, p.norm().item()) for n, p in rpn.items() if n.endswith("weight"))
+    rpn[moved].data.mul_(1.5)
+    found = movement(Step("step 3", save(tmp_path / "a", start), save(tmp_path / "b", end)))
+    assert norm > 0
+    assert found.changes[f"rpn.{moved}"] == pytest.approx(0.5)
+    assert {value for name, value in found.changes.items() if name != f"rpn.{moved}"} == {0.0}
+    in_order = [name for name, value in end.named_parameters() if value.norm() > 0]
+    assert list(found.changes) == in_order
+    assert found.fixed == {"shared": True, "rpn": False}
+
+
+def test_layers_that_started_anew_have_not_moved(tmp_path):
+    start, end = network(anchors=None), network(anchors=AnchorParameters(scales=(1.0,)))
+    found = movement(Step("step 1", save(tmp_path / "a", start), save(tmp_path / "b", end)))
+    assert set(found.fixed) == {"shared"}
+    assert all(name.startswith("shared.") for name in found.changes)
+
+
+def test_a_result_that_is_kept_is_not_scored_again(stages, tmp_path, monkeypatch):
+    scored = []
+    monkeypatch.setattr("benchmarks.study.result.score", lambda *_: scored.append(1) or {"AP": 0.5})
+    monkeypatch.setattr("benchmarks.study.result.movement", lambda step: Movement({}, {}))
+    for _ in range(2):
+        found = result("joint", 1, SCHEDULES["joint"], stages(), tmp_path / "results")
+        assert found.scores == {"AP": 0.5}
+    assert len(scored) == 1
+    other = stages()
+    other.sections = merged(SECTIONS, {"train_joint": {"solver": {"iterations": 5}}})
+    result("joint", 1, SCHEDULES["joint"], other, tmp_path / "results")
+    assert len(scored) == 2
 
 
 def result_of(name, seed, score):
     moved = Movement({"shared.weight": 0.0, "rpn.weight": score}, {"shared": True, "rpn": False})
     scores = dict.fromkeys(("AP50", "AP", "AP75"), score)
-    return Result(name, seed, scores, 10.0 * seed, {"step 3": moved})
+    return Result(name, seed, "", scores, 10.0 * seed, {"step 3": moved})
 
 
 def test_the_tables_have_mean_deviation_and_median(tmp_path):

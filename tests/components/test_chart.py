@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.pages.chart import SHARES, Axis, Chart, Line, points
-from components.pages.ticks import LOG_DEPTH, fitting_axis, linear_axis
+from components.pages.ticks import LOG_DEPTH, close_axis, fitting_axis, linear_axis
 
 
 def test_a_chart_places_its_points() -> None:
@@ -67,6 +67,21 @@ def test_values_over_orders_of_magnitude_get_a_log_axis(
 @pytest.mark.parametrize("values", [[], [0.0], [0.1, 1.9], [0.0, 0.1]])
 def test_other_values_get_a_linear_axis(values: list[float]) -> None:
     assert not fitting_axis("", values).log
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0.512, 0.547], [0.51, 0.52, 0.53, 0.54, 0.55]),
+        ([0.5], [0.5, 0.502]),
+        ([0.0, 0.3], [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]),
+        ([0.9171, 0.9171], [0.916, 0.918]),
+    ],
+)
+def test_a_close_axis_begins_and_ends_near_its_values(
+    values: list[float], ticks: list[float]
+) -> None:
+    assert list(close_axis("", values).ticks) == ticks
 
 
 def test_tick_labels_are_plain_numbers() -> None:

@@ -72,7 +72,7 @@ def test_sigterm_to_the_whole_group_keeps_the_state_and_the_next_run_ends_in_the
 
 
 def test_sigterm_within_an_import_ends_the_process_after_it(tmp_path):
-    """In the middle of making a class, where Python 3.11 wraps what is raised, and in ``except:``."""
+    """Also within the making of a class, where Python 3.11 wraps it, and within ``except:``."""
     (tmp_path / "slow.py").write_text(
         "import os, signal\n"
         "class Descriptor:\n"
