@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from components.dataset.proposal_file import ImageProposals, write_proposals
-from tests.stage_runs import BACKGROUND, INIT, ROI, SOLVER, Runs
+from tests.stage_runs import BACKGROUND, DETECTION, INIT, ROI, SOLVER, Runs
 
 SECTION = {"solver": SOLVER, "roi": ROI, "targets": BACKGROUND}
 NO_BOXES = SECTION | {"targets": BACKGROUND | {"box_loss_weight": 0}}
@@ -16,27 +16,30 @@ NO_BOXES = SECTION | {"targets": BACKGROUND | {"box_loss_weight": 0}}
 
 @pytest.fixture(scope="module")
 def train(tmp_path_factory, demo_data, demo_index_path, demo_index):
-    """Trains a detector on proposals that no RPN has made: boxes around the objects."""
+    """Trains a detector on proposals that no RPN has made."""
     folder = tmp_path_factory.mktemp("build")
     run = Runs(folder, demo_data, demo_index_path)
     run.backbone = run("init", "init_backbone", INIT) / "backbone"
-    random, found = np.random.Generator(np.random.PCG64(0)), []
-    for row in demo_index.rows("train"):
-        image = demo_index.image(row)
-        boxes = np.repeat(image.boxes, 10, axis=0)
-        boxes = np.float32(boxes + random.normal(0, 4, boxes.shape)).clip(0)
-        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 2)
-        scores = np.ones(len(boxes), np.float32)
-        found.append(ImageProposals(image.image_id, boxes, scores))
-    proposals = folder / "external.arrow"
-    write_proposals(proposals, iter(found), checkpoint="", data="")
+    for split in ("train", "test"):
+        found = map(around_objects, map(demo_index.image, demo_index.rows(split)))
+        write_proposals(folder / f"{split}.arrow", found, checkpoint="", data="")
 
     def once(name, section, **inputs):
-        given = {"backbone": run.backbone, "proposals": proposals, **inputs}
+        given = {"backbone": run.backbone, "proposals": folder / "train.arrow", **inputs}
         return run(name, "train_detector", section, **given)
 
-    once.backbone = run.backbone
+    once.run, once.backbone, once.test = run, run.backbone, folder / "test.arrow"
     return once
+
+
+def around_objects(image):
+    """Ten boxes around each object, which are no RPN's."""
+    random = np.random.Generator(np.random.PCG64(image.image_id))
+    boxes = np.repeat(image.boxes, 10, axis=0)
+    boxes = boxes + random.normal(0, 4, boxes.shape)
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 2)
+    boxes = np.float32(boxes.clip(0, np.tile([image.width, image.height], 2)))
+    return ImageProposals(image.image_id, boxes, np.ones(len(boxes), np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,30 @@ def test_proposals_from_elsewhere_train_a_detector(train):
     assert moved(train.backbone, out / "detector", "shared.")
     metrics = json.loads((out / "metrics").read_text())
     assert metrics["detector_box"] > 0
+
+
+def test_a_detector_is_scored_on_proposals_from_elsewhere(train, demo_index):
+    detector = train("external", SECTION) / "detector"
+    given = {"detector": detector, "given_proposals": train.test}
+    out = train.run("evaluate", "evaluate", {"detection": DETECTION}, **given)
+    metrics = json.loads((out / "metrics").read_text())
+    truth = [demo_index.image(row).boxes for row in demo_index.rows("test")]
+    assert metrics["recall"]["shared"]["R50_300"] > 0.9
+    found = json.loads((out / "detections").read_text())
+    assert 0 < len(found) <= 20 * len(truth)
+    assert "unshared" not in metrics
+
+
+def test_scoring_a_detector_needs_an_rpn_or_proposals_of_its_split(train):
+    detector = train("external", SECTION) / "detector"
+    with pytest.raises(SystemExit, match="this checkpoint has no rpn"):
+        train.run("nothing", "evaluate", {}, detector=detector)
+    given = {"detector": detector, "given_proposals": train.test.with_name("train.arrow")}
+    with pytest.raises(SystemExit, match=r"no proposals for 6 of the 6 images of split 'test'"):
+        train.run("nothing", "evaluate", {}, **given)
+    given["unshared_rpn"] = given["unshared_detector"] = detector
+    with pytest.raises(SystemExit, match="given_proposals, unshared_rpn: give one"):
+        train.run("nothing", "evaluate", {}, **given)
 
 
 def test_as_spp_net_no_conv_learns(train):

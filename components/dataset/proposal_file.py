@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.dataset.index import BOXES
+from components.dataset.index import BOXES, Image, Index
 from components.errors import InputError
 
 SCHEMA = pa.schema([("image_id", pa.int64()), ("boxes", BOXES), ("scores", pa.list_(pa.float32()))])
@@ -75,21 +75,57 @@ class ProposalFile:
         boxes = self._columns["boxes"][row].values.flatten().to_numpy().reshape(-1, 4)
         return ImageProposals(image_id, boxes, self._columns["scores"][row].values.to_numpy())
 
-    def check(self, data_digest: str, checkpoint_digest: str | None = None) -> None:
-        """Refuse proposals of another data set or network; absent digests are not compared.
+    def check(self, index: Index, split: str, checkpoint_digest: str | None = None) -> None:
+        """Refuse proposals that are not those of a split, before they are used.
+
+        Absent digests are not compared. Boxes are looked at where no network's digest tells who
+        has made them.
 
         Raises:
-            InputError: naming both digests.
+            InputError: they are of another data set or network, which both are named; an image has
+                none; or a box is none, or lies outside its image by more than a pixel.
         """
+        self._check_digests(index.digest, checkpoint_digest)
+        rows = index.rows(split)
+        ids = index.table["image_id"].to_numpy()[rows]
+        missing = ids[~np.isin(ids, self._ids)]
+        if len(missing):
+            raise InputError(
+                f"{self.path}: no proposals for {len(missing)} of the {len(ids)} images of split "
+                f"'{split}', such as image {missing[0]}; generate them for this split"
+            )
+        if not self.checkpoint:
+            for row in rows:
+                image = index.image(row)
+                _check_boxes(self.path, image, self.image(image.image_id))
+
+    def _check_digests(self, data: str, checkpoint: str | None) -> None:
         for name, own, wanted in (
-            ("data set", self.data, data_digest),
-            ("checkpoint", self.checkpoint, checkpoint_digest),
+            ("data set", self.data, data),
+            ("checkpoint", self.checkpoint, checkpoint),
         ):
             if own and wanted and own != wanted:
                 raise InputError(
                     f"{self.path}: made with {name} {own[:12]}, but this is {name} {wanted[:12]}; "
                     "run generate_proposals again"
                 )
+
+
+def _check_boxes(path: Path, image: Image, proposals: ImageProposals) -> None:
+    if len(proposals.boxes) != len(proposals.scores):
+        raise InputError(
+            f"{path}: image {image.image_id} ({image.file}) has {len(proposals.boxes)} boxes and "
+            f"{len(proposals.scores)} scores; each box has one"
+        )
+    x1, y1, x2, y2 = proposals.boxes.T
+    inside = (x1 >= -1) & (y1 >= -1) & (x2 <= image.width + 1) & (y2 <= image.height + 1)
+    good = inside & (x1 < x2) & (y1 < y2)
+    if not good.all():
+        box = proposals.boxes[~good][0].tolist()
+        raise InputError(
+            f"{path}: box {box} of image {image.image_id} ({image.file}) is not x1 y1 x2 y2 with "
+            f"x1 < x2 and y1 < y2 within {image.width} x {image.height} pixels"
+        )
 
 
 def write_proposals(

@@ -30,6 +30,9 @@ class Evaluate:
     """Step 1's checkpoint."""
     unshared_detector: Annotated[Path | None, Input("Model")] = None
     """Step 2's checkpoint."""
+    given_proposals: Annotated[Path | None, Input("Dataset")] = None
+    """Proposals of the split from elsewhere, such as selective search: if they are given, the
+    detector is scored on them, the best proposals.post_nms of an image, and needs no RPN."""
     metrics: Annotated[Path, Output("Metrics")]
     """JSON: AP figures of the networks, in all and by class, and recall of their RPNs."""
     curves: Annotated[Path, Output("Plot")]
@@ -56,5 +59,7 @@ class Evaluate:
     def __post_init__(self) -> None:
         if (self.unshared_rpn is None) != (self.unshared_detector is None):
             raise ValueError("unshared_rpn, unshared_detector: give both or none of them")
+        if self.given_proposals and self.unshared_rpn:
+            raise ValueError("given_proposals, unshared_rpn: give one; both say what is proposed")
         check_positive(self, "batch_size")
         check_at_least(self, "pictures_each", 0)

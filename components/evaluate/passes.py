@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 from components.dataset.index import Image, Index
-from components.dataset.proposal_file import ImageProposals
+from components.dataset.proposal_file import ImageProposals, ProposalFile
 from components.evaluate import Evaluate
 from components.networks.device import on_device
 from components.networks.inference import ImageDetections, split_batches
@@ -27,6 +27,9 @@ def pass_over_split(
 ) -> Iterator[Found]:
     """Each image of the stage's split, images of one size after the other.
 
+    Raises:
+        InputError: the stage was given proposals that are not those of its split.
+
     Args:
         stage: says which split, and the limits.
         index: of the data set.
@@ -36,13 +39,26 @@ def pass_over_split(
     """
     network = on_device(detector)
     proposer = on_device(rpn) if rpn else network
+    file = open_proposals(stage, index)
     rule, description = detector.architecture.input, "evaluate, unshared" if rpn else "evaluate"
     batches = split_batches(rule, stage.data, index, stage.split, stage.batch_size, description)
     for batch in batches:
         with torch.inference_mode():
             features = network.features(batch.pixels)
-            rpn_features = proposer.features(batch.pixels) if rpn else features
-            given = proposer.require_rpn().propose(rpn_features, batch.sizes, stage.proposals)
+            if file:
+                given = batch.given(file, stage.proposals.post_nms)
+            else:
+                rpn_features = proposer.features(batch.pixels) if rpn else features
+                given = proposer.require_rpn().propose(rpn_features, batch.sizes, stage.proposals)
             found = network.require_detector().detect(features, given, batch.sizes, stage.detection)
         parts = batch.rows, batch.images, batch.proposals(given), batch.detections(found)
         yield from map(Found, *parts)
+
+
+def open_proposals(stage: Evaluate, index: Index) -> ProposalFile | None:
+    """The proposals that the stage was given, checked to be those of its split."""
+    if not stage.given_proposals:
+        return None
+    file = ProposalFile(stage.given_proposals)
+    file.check(index, stage.split)
+    return file

@@ -29,7 +29,8 @@ def run(stage: Evaluate, run: Run) -> None:
         InputError: a checkpoint of other classes or parts than needed, or a split without objects.
     """
     index = read_index(stage.index)
-    shared = open_network(stage.detector, index.classes, "rpn", "detector")
+    parts = ("detector",) if stage.given_proposals else ("rpn", "detector")
+    shared = open_network(stage.detector, index.classes, *parts)
     passes = {"shared": pass_over_split(stage, index, shared)}
     if stage.unshared_rpn and stage.unshared_detector:
         unshared = open_unshared(stage.unshared_rpn, stage.unshared_detector, index)

@@ -74,7 +74,7 @@ def open_proposals(stage: Finetune, index: Index, rpn_digest: str) -> ProposalFi
     if stage.part == "rpn" or stage.proposals is None:
         return None
     proposals = ProposalFile(stage.proposals)
-    proposals.check(index.digest, rpn_digest)
+    proposals.check(index, "train", rpn_digest)
     return proposals
 
 

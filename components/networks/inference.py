@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from components.dataset.images import read_image, resize_image, resized_size
+from components.dataset.images import read_image, resize_image, resized_size, stack_padded
 from components.dataset.index import Image, Index
-from components.dataset.proposal_file import ImageProposals
+from components.dataset.proposal_file import ImageProposals, ProposalFile
 from components.dataset.workers import data_loader
 from components.networks.device import default_device, on_device
 from components.progress import progress
@@ -65,6 +65,18 @@ class SplitBatch:
             yield ImageProposals(
                 image.image_id, boxes[n, own] * self.original_scale(image), scores[n, own]
             )
+
+    def given(self, file: ProposalFile, most: int) -> Proposals:
+        """The best `most` proposals of each image in a file, in input pixels."""
+        own = [file.image(image.image_id) for image in self.images]
+        scales = map(self.original_scale, self.images)
+        boxes = [one.boxes[:most] / scale for one, scale in zip(own, scales, strict=True)]
+        found = Proposals(
+            stack_padded([torch.from_numpy(each) for each in boxes], (1, 4)),
+            stack_padded([torch.tensor(one.scores[:most]) for one in own], (1,)),
+            stack_padded([torch.ones(len(each), dtype=torch.bool) for each in boxes], (1,)),
+        )
+        return Proposals(*(value.to(self.pixels.device) for value in found))
 
     def detections(self, found: Detections) -> Iterator[ImageDetections]:
         """A network's detections, image by image."""

@@ -41,7 +41,7 @@ def run(stage: TrainDetector, run: Run) -> None:
     initial = read_checkpoint(stage.backbone)
     check_classes(initial, index.classes)
     proposals = ProposalFile(stage.proposals)
-    proposals.check(index.digest)
+    proposals.check(index, "train")
     torch.manual_seed(stage.solver.seed)
     network = FasterRCNN(replace(initial.architecture, roi=stage.roi))
     load_part(initial, network, "shared")
