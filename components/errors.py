@@ -1,5 +1,9 @@
 """Errors that are the user's to mend."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class InputError(Exception):
     """Bad input: the message names the file, image or setting, its value, and the remedy.
@@ -10,3 +14,22 @@ class InputError(Exception):
 
 class CheckFailed(InputError):  # noqa: N818 (it reads as what happened)
     """A result that was measured and is not good enough: the message names what and by how much."""
+
+
+class Refused(SystemExit):
+    """The process ends with status 1; why has been said."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = 1  # Python would print the message, but at the very end
+
+
+@contextmanager
+def refusals_said(name: str) -> Iterator[None]:
+    """Say at once which input the stage ``name`` refuses; until it has ended may take seconds."""
+    try:
+        yield
+    except InputError as error:
+        message = f"{name}: {error}"
+        print(message, file=sys.stderr, flush=True)
+        raise Refused(message) from error

@@ -9,7 +9,7 @@ from components import kubeflow
 from components.command_line import parse
 from components.contract import Input, load_stage, paths
 from components.disk import refusals_named
-from components.errors import InputError
+from components.errors import InputError, refusals_said
 from components.lazy_dynamo import lazy_dynamo
 from components.memory import keep_freed_memory
 from components.outputs import whole_outputs
@@ -41,7 +41,7 @@ def work_of(name: str) -> Any:
 def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
     stop_on_sigterm()
-    try:
+    with refusals_said(name):
         declaration = load_stage(name)
         argv = sys.argv[1:] if argv is None else argv
         task, flags = kubeflow.unwrap(declaration, argv)
@@ -60,6 +60,7 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
             return
         with (
             track(stage) as run,
+            refusals_said(name),  # before MLflow has the run
             sole_use(stage),
             whole_outputs(stage) as aside,
             refusals_named(),
@@ -67,5 +68,3 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
             work_of(name).run(aside, run)
         if task:
             task.report(stage, run)
-    except InputError as error:
-        sys.exit(f"{name}: {error}")

@@ -35,6 +35,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from components.errors import Refused
 from components.redact import redact
 from components.termination import Terminated
 from components.tracking import pipeline_run, spool
@@ -59,7 +60,8 @@ def track(stage: Any) -> Iterator[Run]:
         yield run
     except BaseException as error:
         status = "KILLED" if isinstance(error, KeyboardInterrupt | Terminated) else "FAILED"
-        run.tags({"fourstep.error": redact(f"{type(error).__name__}: {error}")[:1000]})
+        why = error.__cause__ if isinstance(error, Refused) else error
+        run.tags({"fourstep.error": redact(f"{type(why).__name__}: {why}")[:1000]})
         run.end(status, {})
         raise
     run.end("FINISHED", record_outputs(stage, run) if writer else {})

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import sys
 import types
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_type_hints
@@ -24,6 +25,7 @@ from components.contract import (
 from components.errors import InputError
 from components.main import check_inputs
 from components.outputs import whole_outputs
+from components.tracking import Run
 from pipelines.sections import STAGE_OF
 
 
@@ -170,6 +172,33 @@ def test_main_runs_publishes_and_clears_unfinished_work(tmp_path, monkeypatch):
     assert not (tmp_path / "s" / "unfinished").exists()
     with pytest.raises(SystemExit, match="toy_stage: --data nowhere"):
         stage_main.main("toy_stage", ["--data", "nowhere", "--model", "m", "--scratch", "s"])
+
+
+def test_a_refusal_is_said_before_mlflow_has_the_run(tmp_path, monkeypatch, capsys):
+    said = []
+
+    @contextmanager
+    def track(stage):
+        try:
+            yield Run()
+        except SystemExit:
+            said.append(capsys.readouterr().err)
+            raise
+
+    def run(stage, run):
+        raise InputError("box 3 is none")
+
+    module = types.ModuleType("components.toy_stage.run")
+    module.run = run
+    monkeypatch.setitem(sys.modules, "components.toy_stage.run", module)
+    monkeypatch.setattr(stage_main, "load_stage", lambda name: ToyStage)
+    monkeypatch.setattr("components.tracking.track", track)
+    flags = ["--data", tmp_path, "--model", tmp_path / "m", "--scratch", tmp_path / "s"]
+    with pytest.raises(SystemExit, match="toy_stage: box 3 is none") as ended:
+        stage_main.main("toy_stage", [*map(str, flags), "--mode", "b"])
+    assert ended.value.code == 1
+    assert said == ["toy_stage: box 3 is none\n"]
+    assert capsys.readouterr().err == ""
 
 
 def test_building_from_flat_values():

@@ -61,7 +61,7 @@ def stage_of(name, files, data, index, out, section=(), **given):
             flags += [f"--{field}", str(out / field)]
         elif field in given:
             flags += [f"--{field}", str(files / given[field])]
-        elif field != "proposals":
+        elif field not in ("proposals", "given_proposals"):
             flags += [f"--{field}", str(right.get(field, files / "whole"))]
     return parse(load_stage(name), [*flags, *section])
 
