@@ -64,7 +64,7 @@ def main(flags: list[str]) -> None:
                 print(title, file=sys.stderr, flush=True)
                 run = Stages(values.folder / "stages", data, settings(values, seed), title)
                 result(name, seed, schedule, run, folder)
-        found = read_results(folder)
+        found = read_results(folder, QUESTIONS[question])
         print(table(found))
         write_study_page(folder / f"{question}.html", question, found)
 

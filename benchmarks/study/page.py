@@ -12,6 +12,8 @@ from components.pages.page import write_page
 from components.pages.ticks import close_axis, fitting_axis, linear_axis
 
 FIGURES = ("AP50", "AP", "AP75")
+PARTS = ("shared", "rpn", "detector")
+"""In the order in which an image passes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +93,25 @@ def dots(figure: str, names: dict[str, list[Result]]) -> dict[str, object]:
 
 def moved_chart(name: str, results: list[Result]) -> Chart:
     """Change of each weight by its place in the network, a line for each step; 0 lies lowest."""
-    lines = []
-    for colour, step in zip(COLOURS, results[0].moved, strict=False):
-        values = mean_changes([result.moved[step] for result in results])
-        lines.append(Line(step, colour, False, list(enumerate(values, start=1))))
-    most = max((len(line.points) for line in lines), default=1)
+    steps = {
+        step: mean_changes([result.moved[step] for result in results]) for step in results[0].moved
+    }
+    names = list(dict.fromkeys(weight for changes in steps.values() for weight in changes))
+    names.sort(key=lambda weight: PARTS.index(weight.partition(".")[0]))  # stable
+    place = {weight: n for n, weight in enumerate(names, start=1)}
+    lines = [
+        Line(step, colour, False, [(place[weight], change) for weight, change in changes.items()])
+        for colour, (step, changes) in zip(COLOURS, steps.items(), strict=False)
+    ]
     every = [y for line in lines for _, y in line.points]
-    return Chart(
-        name, lines, linear_axis("weights, from the image up", [most]), fitting_axis("", every)
-    )
+    label = "weights: shared convs, RPN, detector"
+    return Chart(name, lines, linear_axis(label, [len(names)]), fitting_axis("", every))
 
 
-def mean_changes(movements: Sequence[Movement]) -> list[float]:
+def mean_changes(movements: Sequence[Movement]) -> dict[str, float]:
     """The mean change of each weight over the seeds."""
-    weights = [name for name in movements[0].changes if name.endswith("weight")]
-    return [statistics.mean(each.changes[name] for each in movements) for name in weights]
+    of_each: dict[str, list[float]] = {}
+    for name, change in (pair for each in movements for pair in each.changes):
+        if name.endswith("weight"):
+            of_each.setdefault(name, []).append(change)
+    return {name: statistics.mean(changes) for name, changes in of_each.items()}

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,9 +96,14 @@ def record(found: Result, run: Stages, path: Path) -> None:
         write_metrics(aside.metrics, asdict(found))
 
 
-def read_results(folder: Path) -> list[Result]:
-    """All results that lie in a folder, in the order of their names and seeds."""
-    return [read_result(path) for path in sorted(folder.glob("*.json"))]
+def read_results(folder: Path, names: Iterable[str]) -> list[Result]:
+    """The results of schedules, by name, that lie in a folder, and of each in the seeds' order."""
+    found = map(read_result, folder.glob("*.json"))
+    place = {name: n for n, name in enumerate(names)}
+    return sorted(
+        (result for result in found if result.name in place),
+        key=lambda result: (place[result.name], result.seed),
+    )
 
 
 def read_result(path: Path) -> Result:
