@@ -13,12 +13,11 @@ from models.faster_rcnn import FasterRCNN
 class Movement:
     """Of what was there before a training; layers that started anew are left out.
 
-    ``changes``: parameters in the network's order, each with the norm of the change over the norm
-    before; not new biases, whose norm was 0. ``fixed``: by part, whether all of its tensors are
-    bit-equal.
+    ``changes``: by parameter, norm of the change over the norm before; not of new biases, whose
+    norm was 0. ``fixed``: by part, whether all of its tensors are bit-equal.
     """
 
-    changes: list[tuple[str, float]]
+    changes: dict[str, float]
     fixed: dict[str, bool]
 
 
@@ -30,9 +29,9 @@ def movement(step: Step) -> Movement:
     for name in kept:
         part = name.partition(".")[0]
         fixed[part] = fixed.get(part, True) and bool((before[name] == after[name]).all())
-    changes = [
-        (name, (after[name] - before[name]).norm().item() / norm)
+    changes = {
+        name: (after[name] - before[name]).norm().item() / norm
         for name, _ in FasterRCNN(read_checkpoint(step.after).architecture).named_parameters()
         if name in kept and (norm := before[name].norm().item())
-    ]
+    }
     return Movement(changes, fixed)

@@ -1,5 +1,6 @@
 """The results as a table and as a page with plots."""
 
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,11 +97,10 @@ def moved_chart(name: str, results: list[Result]) -> Chart:
     steps = {
         step: mean_changes([result.moved[step] for result in results]) for step in results[0].moved
     }
-    names = list(dict.fromkeys(weight for changes in steps.values() for weight in changes))
-    names.sort(key=lambda weight: PARTS.index(weight.partition(".")[0]))  # stable
+    names = sorted({name for changes in steps.values() for name in changes}, key=layer_order)
     place = {weight: n for n, weight in enumerate(names, start=1)}
     lines = [
-        Line(step, colour, False, [(place[weight], change) for weight, change in changes.items()])
+        Line(step, colour, False, sorted((place[w], change) for w, change in changes.items()))
         for colour, (step, changes) in zip(COLOURS, steps.items(), strict=False)
     ]
     every = [y for line in lines for _, y in line.points]
@@ -110,8 +110,11 @@ def moved_chart(name: str, results: list[Result]) -> Chart:
 
 def mean_changes(movements: Sequence[Movement]) -> dict[str, float]:
     """The mean change of each weight over the seeds."""
-    of_each: dict[str, list[float]] = {}
-    for name, change in (pair for each in movements for pair in each.changes):
-        if name.endswith("weight"):
-            of_each.setdefault(name, []).append(change)
-    return {name: statistics.mean(changes) for name, changes in of_each.items()}
+    weights = [name for name in movements[0].changes if name.endswith("weight")]
+    return {name: statistics.mean(each.changes[name] for each in movements) for name in weights}
+
+
+def layer_order(name: str) -> tuple[int, list[str | int]]:
+    """What sorts parameters as an image passes them: by part, then layer 2 before layer 10."""
+    words = [int(word) if word.isdigit() else word for word in re.split(r"(\d+)", name)]
+    return PARTS.index(name.partition(".")[0]), words
