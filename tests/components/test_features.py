@@ -50,9 +50,12 @@ def scenes(tmp_path_factory):
     return folder, write_index(folder / "index.arrow", rows, ["a"], "coco")
 
 
-def make_network(backbone="tiny"):
+RULE = InputParameters(short_side=48, long_side=80)
+PYRAMID = InputParameters(short_side=48, long_side=80, scales=(32, 48, 64))
+
+
+def make_network(backbone="tiny", rule=RULE):
     torch.manual_seed(0)
-    rule = InputParameters(short_side=48, long_side=80)
     anchors = AnchorParameters(base_size=16, scales=(1.0, 2.0), ratios=(1.0,))
     network = FasterRCNN(
         Architecture(backbone=backbone, norm="frozen", classes=("a",), input=rule, anchors=anchors)
@@ -78,8 +81,8 @@ def open_cache(stage, index, network=None, digest="d"):
     return open_features(stage, network or make_network(), index, digest)
 
 
-def batches_of(stage, index, features):
-    dataset = TrainingSet(stage.data, index, make_network().architecture.input, None, features)
+def batches_of(stage, index, features, rule=RULE):
+    dataset = TrainingSet(stage.data, index, rule, None, features)
     settings = stage.solver
     return training_batches(
         dataset,
@@ -93,11 +96,11 @@ def batches_of(stage, index, features):
     )
 
 
-def losses_of(stage, index):
+def losses_of(stage, index, rule=RULE):
     """The losses of all iterations of a training whose weights stay, as they are."""
-    network = make_network()
+    network = make_network(rule=rule)
     _, losses = trained_part(stage, network)
-    batches = batches_of(stage, index, open_cache(stage, index, network))
+    batches = batches_of(stage, index, open_cache(stage, index, network), rule)
     device = default_device()
     return [
         torch.stack(list(losses(batch.to(device), step_generator(1, n, device)).values()))
@@ -207,6 +210,38 @@ def test_losses_do_not_depend_on_what_is_kept(scenes, tmp_path, size):
     for a, b, c in zip(*losses.values(), strict=True):
         assert torch.equal(a, b)
         assert torch.equal(a, c)
+
+
+def test_on_a_pyramid_losses_do_not_depend_on_what_is_kept_either(scenes, tmp_path):
+    data, index = scenes
+    solver = {"images_per_batch": 2, "iterations": 20}
+    stages = [
+        make_stage(tmp_path / name, data, gb=gb, **solver)
+        for name, gb in (("whole", 1.0), ("some", 60_000e-9), ("none", 0.0))
+    ]
+    whole, some, none = (losses_of(stage, index, PYRAMID) for stage in stages)
+    sizes = [file_of(stage).stat().st_size for stage in stages]
+    assert sizes[0] > 60_000 >= sizes[1] > 30_000
+    assert sizes[2] == 0
+    for a, b, c in zip(whole, some, none, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c)
+
+
+def test_each_scale_of_an_image_is_kept_by_itself(scenes, tmp_path):
+    data, index = scenes
+    network = make_network(rule=PYRAMID)
+    stage = make_stage(tmp_path, data, iterations=40)
+    cache = open_cache(stage, index, network)
+    plan = cache._plan
+    kept = [pick_of(code, 3) for code in plan.codes.tolist()]
+    assert {pick.level for pick in kept} == {0, 1, 2}
+    dataset = TrainingSet(data, index, PYRAMID)
+    for number, pick in enumerate(kept):
+        pixels = dataset[pick].images.to(default_device())
+        expected = frozen_features(network, pixels).cpu()
+        assert torch.equal(cache.read(pick), expected)
+        assert plan.shape(number)[:2] == tuple(expected.shape[1:])
 
 
 def test_a_batch_may_have_features_and_pixels(scenes, tmp_path):
