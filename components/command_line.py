@@ -110,7 +110,7 @@ def help_text(doc: str, default: Any) -> str:
     """A flag's help: its doc and default, with argparse's percent signs escaped."""
     if default is dataclasses.MISSING:
         return doc.replace("%", "%%")
-    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    shown = " ".join(map(str, default)) or "none" if isinstance(default, tuple) else default
     return f"{doc} (default: {shown})".replace("%", "%%")
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 MOST_SEED = 2**63 - 1
 """What torch's generators take."""
+LEAST_SIDE = 16
+"""Pixels of an image's short side that give a feature map at least one cell, of any backbone."""
 
 
 def check_positive(settings: Any, *names: str) -> None:
@@ -30,6 +32,12 @@ def check_at_most(settings: Any, name: str, maximum: float) -> None:
     value = getattr(settings, name)
     if not value <= maximum:
         raise ValueError(f"{name}: {value} is not allowed, it must be at most {maximum}")
+
+
+def check_scale(settings: Any) -> None:
+    """Raise ValueError unless ``scale`` is 0, for the scales of the training, or a short side."""
+    if settings.scale:
+        check_at_least(settings, "scale", LEAST_SIDE)
 
 
 def check_fraction(settings: Any, *names: str) -> None:

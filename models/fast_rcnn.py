@@ -110,8 +110,15 @@ class FastRCNN(nn.Module):
 
     def forward(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
         """Class logits (B, R, C + 1), background first, and normalised deltas (B, R, C, 4)."""
+        return self.predict(self.pool(features, rois), rois)
+
+    def pool(self, features: Tensor, rois: Tensor) -> Tensor:
+        """Features (B * R, D, size, size) of RoIs (B, R, 4) on maps (B, D, H, W)."""
+        return pool_rois(features, rois, self.roi.operator, self.roi.size, self.stride)
+
+    def predict(self, pooled: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives for the pooled features of RoIs (B, R, 4)."""
         batch, count = rois.shape[:2]
-        pooled = pool_rois(features, rois, self.roi.operator, self.roi.size, self.stride)
         hidden = self.head(pooled)
         logits = self.class_scores(hidden).float().reshape(batch, count, -1)
         return logits, self.box_deltas(hidden).float().reshape(batch, count, -1, 4)
@@ -141,8 +148,19 @@ class FastRCNN(nn.Module):
     def detect(
         self, features: Tensor, proposals: Proposals, sizes: Tensor, parameters: DetectionParameters
     ) -> Detections:
-        """Detections from proposals: per-class NMS over the boxes that score high enough."""
+        """Detections from proposals on maps (B, D, H, W), in images of sizes (B, 2)."""
         logits, deltas = self(features, proposals.boxes)
+        return self.select(logits, deltas, proposals, sizes, parameters)
+
+    def select(
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        proposals: Proposals,
+        sizes: Tensor,
+        parameters: DetectionParameters,
+    ) -> Detections:
+        """Detections from what `predict` gives: per-class NMS over the boxes that score enough."""
         batch, count, classes = deltas.shape[:3]
         scores = logits.softmax(-1)[..., 1:].reshape(batch, -1)
         deltas = deltas * self.target_std + self.target_mean

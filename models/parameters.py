@@ -5,10 +5,10 @@ Kept free of torch, so that a command line can show them at once. "Faster R-CNN"
 open are those of the authors' own code (py-faster-rcnn, alternating optimisation).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from models.checks import check_at_least, check_fraction, check_positive
+from models.checks import LEAST_SIDE, check_at_least, check_fraction, check_positive
 
 BackboneName = Literal["vgg16", "resnet18", "resnet50", "mobilenet_v2", "tiny"]
 RoIOperator = Literal["pool", "align"]
@@ -16,16 +16,60 @@ RoIOperator = Literal["pool", "align"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputParameters:
-    """The resize rule: one scale for training and test (Fast R-CNN, 2.4 "brute force")."""
+    """The resize rule: one scale (Fast R-CNN, 2.4 "brute force"), or an image pyramid's scales.
+
+    On a pyramid each training image is resized to one scale at random, and at test each RoI is read
+    from the scale at which it is nearest to ``roi_side`` squared pixels.
+    """
 
     short_side: int = 600
     """Length to which an image's shorter side is resized, in pixels (Fast R-CNN, 4.2)."""
     long_side: int = 1000
     """Upper limit of the longer side after resizing, in pixels (Fast R-CNN, 4.2)."""
+    scales: tuple[int, ...] = ()
+    """Short sides of the image pyramid in pixels, short_side among them; none is brute force. The
+    limit of the longer side grows with the scale."""
+    roi_side: int = 224
+    """Side of the square that a RoI's area is nearest to at the scale it is read from, in pixels of
+    that scale (Fast R-CNN, 2.4)."""
 
     def __post_init__(self) -> None:
-        check_at_least(self, "short_side", 16)
+        check_at_least(self, "short_side", LEAST_SIDE)
         check_at_least(self, "long_side", self.short_side)
+        check_positive(self, "roi_side")
+        if self.scales:
+            self._check_scales()
+
+    def _check_scales(self) -> None:
+        if len(self.scales) < 2 or list(self.scales) != sorted(set(self.scales)):
+            raise ValueError(
+                f"scales: {self.scales} must be two or more that rise; leave them out for one scale"
+            )
+        if self.scales[0] < LEAST_SIDE:
+            raise ValueError(
+                f"scales: {self.scales[0]} is not allowed, each must be at least {LEAST_SIDE}"
+            )
+        if self.short_side not in self.scales:
+            raise ValueError(
+                f"scales: short_side {self.short_side} is not among {self.scales}; add it, or give "
+                "one of them as short_side (long_side is the limit at that scale)"
+            )
+
+    @property
+    def levels(self) -> tuple["InputParameters", ...]:
+        """The rule of each scale; of one scale, that of its own."""
+        return tuple(map(self.at, self.scales)) or (self,)
+
+    def at(self, scale: int) -> "InputParameters":
+        """The rule of one scale, given as its short side; of 0, this rule with all its scales.
+
+        The limit of the longer side grows in proportion: between two scales an image changes its
+        size and not its shape.
+        """
+        if not scale:
+            return self
+        long_side = round(self.long_side * scale / self.short_side)
+        return replace(self, short_side=scale, long_side=long_side, scales=())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,10 +18,10 @@ class Proposals(NamedTuple):
     valid: Tensor
 
 
-def select_proposals(
+def candidates(
     logits: Tensor, deltas: Tensor, anchors: Tensor, sizes: Tensor, parameters: ProposalParameters
 ) -> Proposals:
-    """The best boxes of the RPN after clipping, the size limit and NMS.
+    """The boxes of the RPN that enter NMS, clipped; those below the size limit are not valid.
 
     Args:
         logits: (B, N) objectness of each anchor.
@@ -31,7 +31,7 @@ def select_proposals(
         parameters: limits and thresholds.
 
     Returns:
-        K = min(post_nms, N) proposals an image, scores in [0, 1].
+        min(pre_nms, N) boxes an image, in the anchors' order if all enter; scores in [0, 1].
     """
     scores = logits.sigmoid()
     references = anchors[None].expand(scores.shape[0], -1, -1)
@@ -40,6 +40,12 @@ def select_proposals(
         deltas, references = take_rows(deltas, best), take_rows(references, best)
     boxes = clip_boxes(decode_boxes(deltas, references), sizes)
     valid = ((boxes[..., 2:] - boxes[..., :2]) >= parameters.min_size).all(-1)
+    return Proposals(boxes, scores, valid)
+
+
+def suppress(found: Proposals, parameters: ProposalParameters) -> Proposals:
+    """The best of candidates (B, N, 4) after NMS: K = min(post_nms, N) an image."""
+    boxes, scores, valid = found
     one_group = torch.zeros_like(scores, dtype=torch.int64)
     limits = parameters.nms_iou, parameters.post_nms
     kept = batched_nms_mask(boxes, scores, one_group, valid, *limits)

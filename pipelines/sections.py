@@ -187,14 +187,30 @@ def check_together(stages: Mapping[str, Any]) -> None:
     for name in ("train_rpn", "train_joint"):
         if name in stages:
             check_anchors(name, stages[name].anchors, stages["init_backbone"].input)
-    # What was evaluated is what is deployed.
-    for group in ("proposals", "detection"):
-        one, other = (parameters(stages[s]) for s in ("evaluate", "export_onnx"))
-        for key in (k for k in one if k.startswith(f"{group}.") and one[k] != other[k]):
-            raise InputError(
-                f"export_onnx.{key}: {other[key]}, but evaluate.{key} is {one[key]}: another "
-                "detector would be exported than evaluated; give both the same"
-            )
+    check_deployed(stages)
+
+
+def check_deployed(stages: Mapping[str, Any]) -> None:
+    """Refuse an export that is not what was evaluated, or that cannot be.
+
+    Raises:
+        InputError: naming both settings.
+    """
+    one, other = (parameters(stages[name]) for name in ("evaluate", "export_onnx"))
+    groups = ("scale", "proposals.", "detection.")
+    for key in (k for k in one if k.startswith(groups) and one[k] != other[k]):
+        raise InputError(
+            f"export_onnx.{key}: {other[key]}, but evaluate.{key} is {one[key]}: another "
+            "detector would be exported than evaluated; give both the same"
+        )
+    scales = stages["init_backbone"].input.scales
+    if scales and not other["scale"]:
+        raise InputError(
+            "export_onnx.scale: 0 is the whole image pyramid of init_backbone.input.scales "
+            f"{scales}, and an ONNX file is a detector at one scale; give export_onnx.scale and "
+            f"evaluate.scale the same one of them, {scales[-1]} say (docs/scale.md says how to "
+            "evaluate on the whole pyramid beside that)"
+        )
 
 
 def check_anchors(section: str, anchors: AnchorParameters, rule: InputParameters) -> None:
@@ -203,7 +219,8 @@ def check_anchors(section: str, anchors: AnchorParameters, rule: InputParameters
     Raises:
         InputError: naming the section and both settings.
     """
-    sides = (rule.short_side, rule.long_side)
+    largest = rule.levels[-1]
+    sides = (largest.short_side, largest.long_side)
     if not (anchors.fit_inside(*sides) or anchors.fit_inside(*reversed(sides))):
         raise InputError(
             f"{section}.anchors: scales {anchors.scales} of base_size {anchors.base_size} are all "

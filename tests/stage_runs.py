@@ -14,6 +14,8 @@ ANCHORS = {"scales": [0.5, 1.0], "ratios": [1.0]}
 ROI = {"operator": "align", "size": 5}
 BACKGROUND = {"background_iou_low": 0.0}
 DETECTION = {"score_threshold": 0.0, "max_detections": 20}
+TRAIN_RPN = {"solver": SOLVER, "anchors": ANCHORS}
+TRAIN_DETECTOR = {"solver": SOLVER, "roi": ROI, "targets": BACKGROUND}
 CHECKS = {"runs": 1, "unmatched_share": 0.1, "ap_tolerance": 0.05}
 """Of validate_onnx. Nearly untrained scores lie so close together that rounding turns more NMS
 decisions."""
@@ -32,9 +34,26 @@ class Runs:
         main(stage, [*paths, *arguments(section)])
         return out
 
-    def deploy(self, network: Path, **unshared: Path) -> tuple[Path, Path]:
+    def four_steps(self, init: dict = INIT) -> dict[str, Path]:
+        """Steps 0 to 4: the checkpoint of each step, and the proposals 1p and 3p."""
+        backbone = self("init", "init_backbone", init) / "backbone"
+        rpn = self("1", "train_rpn", TRAIN_RPN, backbone=backbone) / "rpn"
+        propose = {"limits": LIMITS}
+        first = self("1p", "generate_proposals", propose, rpn=rpn) / "proposals"
+        given = {"backbone": backbone, "proposals": first}
+        detector = self("2", "train_detector", TRAIN_DETECTOR, **given) / "detector"
+        given = {"rpn": rpn, "detector": detector}
+        third = self("3", "finetune", {"part": "rpn", "solver": SOLVER}, **given) / "network"
+        again = self("3p", "generate_proposals", propose, rpn=third) / "proposals"
+        section = {"part": "detector", "solver": SOLVER, "roi_targets": BACKGROUND}
+        given = {"rpn": third, "detector": detector, "proposals": again}
+        fourth = self("4", "finetune", section, **given) / "network"
+        found = {"init": backbone.parent, "1": rpn, "1p": first, "2": detector}
+        return found | {"3": third, "3p": again, "4": fourth}
+
+    def deploy(self, network: Path, scale: int = 0, **unshared: Path) -> tuple[Path, Path]:
         """Evaluate, export, validate, register; what evaluate and register_model have written."""
-        limits = {"proposals": LIMITS, "detection": DETECTION}
+        limits = {"proposals": LIMITS, "detection": DETECTION, "scale": scale}
         evaluated = self("evaluate", "evaluate", limits, detector=network, **unshared)
         model = self("export", "export_onnx", limits, detector=network) / "model"
         validated = self("validate", "validate_onnx", CHECKS, detector=network, model=model)

@@ -11,54 +11,16 @@ from components.contract import load_stage
 from components.dataset.proposal_file import ProposalFile
 from components.digest import path_digest
 from components.networks.checkpoint import load_network, read_checkpoint
-from tests.stage_runs import ANCHORS, BACKGROUND, INIT, LIMITS, ROI, SOLVER, Runs
+from tests.stage_runs import SOLVER, TRAIN_DETECTOR, TRAIN_RPN, Runs
 
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory, demo_data, demo_index_path):
     """The outputs of all stages from step 0 to register_model, by use."""
     run = Runs(tmp_path_factory.mktemp("build"), demo_data, demo_index_path)
-    init = run("init", "init_backbone", INIT)
-    train_rpn = {"solver": SOLVER, "anchors": ANCHORS}
-    rpn = run("1", "train_rpn", train_rpn, backbone=init / "backbone")
-    propose = {"limits": LIMITS}
-    first = run("1p", "generate_proposals", propose, rpn=rpn / "rpn")
-    step2 = {"solver": SOLVER, "roi": ROI, "targets": BACKGROUND}
-    detector = run(
-        "2",
-        "train_detector",
-        step2,
-        backbone=init / "backbone",
-        proposals=first / "proposals",
-    )
-    shared = {"rpn": rpn / "rpn", "detector": detector / "detector"}
-    third = run("3", "finetune", {"part": "rpn", "solver": SOLVER}, **shared)
-    again = run("3p", "generate_proposals", propose, rpn=third / "network")
-    shared = {"rpn": third / "network", "detector": detector / "detector"}
-    fourth = run(
-        "4",
-        "finetune",
-        {"part": "detector", "solver": SOLVER, "roi_targets": BACKGROUND},
-        proposals=again / "proposals",
-        **shared,
-    )
-    evaluated, registered = run.deploy(
-        fourth / "network",
-        unshared_rpn=rpn / "rpn",
-        unshared_detector=detector / "detector",
-    )
-    run.outputs = {
-        "init": init,
-        "1": rpn / "rpn",
-        "1p": first / "proposals",
-        "2": detector / "detector",
-        "3": third / "network",
-        "3p": again / "proposals",
-        "4": fourth / "network",
-        "evaluate": evaluated,
-        "register": registered,
-    }
-    run.train_rpn, run.train_detector = train_rpn, step2
+    out = run.four_steps()
+    evaluated, registered = run.deploy(out["4"], unshared_rpn=out["1"], unshared_detector=out["2"])
+    run.outputs = out | {"evaluate": evaluated, "register": registered}
     return run
 
 
@@ -117,18 +79,18 @@ def test_evaluation_has_both_networks(steps):
 
 def test_the_same_inputs_give_the_same_bytes(steps):
     backbone = steps.outputs["init"] / "backbone"
-    again = steps("1 again", "train_rpn", steps.train_rpn, backbone=backbone)
+    again = steps("1 again", "train_rpn", TRAIN_RPN, backbone=backbone)
     for name in ("rpn", "metrics", "curve", "page"):
         assert (again / name).read_bytes() == (steps.folder / "1" / name).read_bytes()
     proposals = steps.outputs["1p"]
     inputs = {"backbone": backbone, "proposals": proposals}
-    again = steps("2 again", "train_detector", steps.train_detector, **inputs)
+    again = steps("2 again", "train_detector", TRAIN_DETECTOR, **inputs)
     for name in ("detector", "metrics", "curve", "page"):
         assert (again / name).read_bytes() == (steps.folder / "2" / name).read_bytes()
 
 
 def test_worker_processes_change_no_byte(steps):
-    section = steps.train_rpn | {"solver": {**SOLVER, "workers": 2}}
+    section = TRAIN_RPN | {"solver": {**SOLVER, "workers": 2}}
     backbone = steps.outputs["init"] / "backbone"
     again = steps("1 workers", "train_rpn", section, backbone=backbone)
     assert (again / "rpn").read_bytes() == steps.outputs["1"].read_bytes()
@@ -165,7 +127,7 @@ def test_part_detector_asks_for_proposals():
 
 
 def test_a_loss_that_overflows_stops_the_stage_and_writes_nothing(steps):
-    section = {"solver": SOLVER | {"lr": 1e30}, "anchors": steps.train_rpn["anchors"]}
+    section = {"solver": SOLVER | {"lr": 1e30}, "anchors": TRAIN_RPN["anchors"]}
     with pytest.raises(SystemExit, match=r"is not finite .*images/train/.*\.png"):
         steps("nan", "train_rpn", section, backbone=steps.outputs["init"] / "backbone")
     assert not (steps.folder / "nan" / "rpn").exists()

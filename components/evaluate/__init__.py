@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from components.contract import Input, Output, Resources
-from models.checks import check_at_least, check_positive
+from models.checks import check_at_least, check_positive, check_scale
 from models.parameters import DetectionParameters, ProposalParameters
 
 
@@ -46,6 +46,10 @@ class Evaluate:
 
     split: Literal["train", "test"] = "test"
     """Whose images."""
+    scale: int = 0
+    """The one scale to test at, as the short side in pixels; 0 is that of the training, or its
+    whole pyramid (init_backbone.input.scales). An exported detector has one scale: where
+    export_onnx.scale is given, this is the same."""
     batch_size: int = 1
     """Images at a time."""
     pictures_each: int = 3
@@ -61,5 +65,6 @@ class Evaluate:
             raise ValueError("unshared_rpn, unshared_detector: give both or none of them")
         if self.given_proposals and self.unshared_rpn:
             raise ValueError("given_proposals, unshared_rpn: give one; both say what is proposed")
+        check_scale(self)
         check_positive(self, "batch_size")
         check_at_least(self, "pictures_each", 0)

@@ -11,6 +11,7 @@ from components.evaluate import Evaluate
 from components.networks.device import on_device
 from components.networks.inference import ImageDetections, split_batches
 from models.faster_rcnn import FasterRCNN
+from models.pyramid import detect, propose
 
 
 class Found(NamedTuple):
@@ -27,30 +28,32 @@ def pass_over_split(
 ) -> Iterator[Found]:
     """Each image of the stage's split, images of one size after the other.
 
-    Raises:
-        InputError: the stage was given proposals that are not those of its split.
-
     Args:
-        stage: says which split, and the limits.
+        stage: says which split, at which scale, and the limits.
         index: of the data set.
         detector: the network that classifies.
         rpn: another network, whose proposals are used; by default the detector's own, on the
             shared features, which are computed once for both.
+
+    Raises:
+        InputError: the stage was given proposals that are not those of its split.
     """
     network = on_device(detector)
     proposer = on_device(rpn) if rpn else network
     file = open_proposals(stage, index)
-    rule, description = detector.architecture.input, "evaluate, unshared" if rpn else "evaluate"
+    trained, description = detector.architecture.input, "evaluate, unshared" if rpn else "evaluate"
+    rule = trained.at(stage.scale)
     batches = split_batches(rule, stage.data, index, stage.split, stage.batch_size, description)
     for batch in batches:
         with torch.inference_mode():
-            features = network.features(batch.pixels)
+            pyramid = batch.pyramid(network)
             if file:
                 given = batch.given(file, stage.proposals.post_nms)
             else:
-                rpn_features = proposer.features(batch.pixels) if rpn else features
-                given = proposer.require_rpn().propose(rpn_features, batch.sizes, stage.proposals)
-            found = network.require_detector().detect(features, given, batch.sizes, stage.detection)
+                rpn_pyramid = batch.pyramid(proposer) if rpn else pyramid
+                given = propose(proposer.require_rpn(), rpn_pyramid, stage.proposals)
+            reader = network.require_detector()
+            found = detect(reader, pyramid, given, trained.roi_side, stage.detection)
         parts = batch.rows, batch.images, batch.proposals(given), batch.detections(found)
         yield from map(Found, *parts)
 

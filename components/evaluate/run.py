@@ -16,6 +16,7 @@ from components.evaluate.report import Report, write_report
 from components.metrics import write_metrics
 from components.networks.checkpoint import check_alike, open_network, read_checkpoint
 from components.networks.inference import ImageDetections
+from components.networks.scale import scale_metric
 from components.scoring.average_precision import Evaluation, score_detections
 from components.scoring.recall import RecallCounter
 from components.tracking import Run
@@ -43,7 +44,9 @@ def run(stage: Evaluate, run: Run) -> None:
         unshared_found = detect(passes["unshared"], recalls["unshared"])
         scores["unshared"] = score_detections(index, stage.split, unshared_found)
     recall = ProposalRecall(counts, {name: counter.table() for name, counter in recalls.items()})
-    write_metrics(stage.metrics, rounded(all_metrics(scores, recall)))
+    trained = shared.architecture.input
+    scale = scale_metric(trained, trained.at(stage.scale))
+    write_metrics(stage.metrics, rounded(all_metrics(scores, recall)) | scale)
     write_curves(stage.curves, scores, recall)
     write_detections(stage.detections, found)
     show(stage, index, found, scores, recall)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from components.contract import Input, Output, Resources
+from models.checks import check_scale
 from models.parameters import DetectionParameters, ProposalParameters
 
 
@@ -28,6 +29,10 @@ class ExportOnnx:
     metrics: Annotated[Path, Output("Metrics")]
     """JSON: size in bytes, number of nodes and of parameters, opset."""
 
+    scale: int = 0
+    """The scale to resize images to, as the short side in pixels; 0 is that of the training. A
+    detector that was trained on an image pyramid needs one: the graph has one input and one
+    trunk."""
     input_type: Literal["uint8", "float32"] = "uint8"
     """Type of the pixels; an ONNX input has exactly one. Both hold values from 0 to 255."""
     detection: DetectionParameters = field(default_factory=DetectionParameters)
@@ -36,3 +41,6 @@ class ExportOnnx:
         default_factory=lambda: ProposalParameters(pre_nms=6000, post_nms=300)
     )
     """Limits of the proposals, fixed in the graph: 6000 into NMS, 300 kept (Faster R-CNN, 3.3)."""
+
+    def __post_init__(self) -> None:
+        check_scale(self)

@@ -130,6 +130,7 @@ def open_features(
         last=solver.iterations,
         flip=solver.flip,
         seed=solver.seed,
+        levels=len(network.architecture.input.levels),
     )
     plan = plan_features(network, index, picks, feature_type(network))
     made_by = [torch.__version__, default_device().type, str(plan.dtype)]

@@ -87,7 +87,9 @@ def _architecture(value: dict[str, Any]) -> Architecture:
         backbone=value["backbone"],
         norm=value["norm"],
         classes=tuple(value["classes"]),
-        input=InputParameters(**value["input"]),
+        input=InputParameters(
+            **(value["input"] | {"scales": tuple(value["input"].get("scales", ()))})
+        ),
         anchors=anchors or None,
         roi=RoIHeadParameters(**roi) if roi else None,
     )

@@ -19,6 +19,7 @@ from models.fast_rcnn import Detections
 from models.faster_rcnn import FasterRCNN
 from models.parameters import DetectionParameters, InputParameters, ProposalParameters
 from models.proposals import Proposals
+from models.pyramid import Pyramid, image_pyramid, propose
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +35,34 @@ class ImageDetections:
     labels: np.ndarray
 
 
-class Images(Dataset[Tensor]):
-    """Resized images of index rows, as (3, h, w) uint8."""
+class Images(Dataset[list[Tensor]]):
+    """Images of index rows, resized to each scale of the rule, as (3, h, w) uint8."""
 
     def __init__(self, data: Path, index: Index, rule: InputParameters) -> None:
-        self.data, self.index, self.rule = data, index, rule
+        self.data, self.index, self.levels = data, index, rule.levels
 
-    def __getitem__(self, row: int) -> Tensor:
-        """The image of an index row."""
-        return resize_image(read_image(self.data / self.index.image(row).file), self.rule)
+    def __getitem__(self, row: int) -> list[Tensor]:
+        """The image of an index row at each scale."""
+        image = read_image(self.data / self.index.image(row).file)
+        return [resize_image(image, level) for level in self.levels]
 
 
 @dataclass(frozen=True, slots=True)
 class SplitBatch:
-    """Images of a split that are resized to one size.
+    """Images of a split that are resized to one size, at each scale of a rule.
 
-    rows: their index rows; pixels (B, 3, H, W) uint8 and sizes (B, 2), on the default device.
+    rows: their index rows; of each scale pixels (B, 3, H, W) uint8 and sizes (B, 2), on the default
+    device. Boxes are found in pixels of the first scale.
     """
 
     rows: Sequence[int]
     images: Sequence[Image]
-    pixels: Tensor
-    sizes: Tensor
+    pixels: Sequence[Tensor]
+    sizes: Sequence[Tensor]
+
+    def pyramid(self, network: FasterRCNN) -> Pyramid:
+        """The shared feature maps of a network."""
+        return image_pyramid(network, self.pixels, self.sizes)
 
     def proposals(self, found: Proposals) -> Iterator[ImageProposals]:
         """A network's proposals, image by image."""
@@ -67,7 +74,7 @@ class SplitBatch:
             )
 
     def given(self, file: ProposalFile, most: int) -> Proposals:
-        """The best `most` proposals of each image in a file, in input pixels."""
+        """The best `most` proposals of each image in a file, in pixels of the first scale."""
         own = [file.image(image.image_id) for image in self.images]
         scales = map(self.original_scale, self.images)
         boxes = [one.boxes[:most] / scale for one, scale in zip(own, scales, strict=True)]
@@ -76,7 +83,7 @@ class SplitBatch:
             stack_padded([torch.tensor(one.scores[:most]) for one in own], (1,)),
             stack_padded([torch.ones(len(each), dtype=torch.bool) for each in boxes], (1,)),
         )
-        return Proposals(*(value.to(self.pixels.device) for value in found))
+        return Proposals(*(value.to(self.pixels[0].device) for value in found))
 
     def detections(self, found: Detections) -> Iterator[ImageDetections]:
         """A network's detections, image by image."""
@@ -92,7 +99,7 @@ class SplitBatch:
 
     def original_scale(self, image: Image) -> np.ndarray:
         """Factors (4,) float32 that bring boxes in input pixels to the original image."""
-        height, width = self.pixels.shape[2:]
+        height, width = self.pixels[0].shape[2:]
         x, y = image.width / width, image.height / height
         return np.array([x, y, x, y], dtype=np.float32)
 
@@ -108,31 +115,33 @@ def split_batches(
     """The images of a split, those of one size after the other.
 
     Args:
-        rule: of resizing.
+        rule: of resizing, to one scale or to several.
         data: the data set's folder.
         index: its index.
         split: ``train`` or ``test``.
         batch_size: images at a time.
         description: of the progress bar.
     """
-    by_size: dict[tuple[int, int], list[int]] = {}
+    by_size: dict[tuple[tuple[int, int], ...], list[int]] = {}
     rows = index.rows(split)
     for row, (height, width) in zip(rows.tolist(), index.sizes(rows).tolist(), strict=True):
-        by_size.setdefault(resized_size(height, width, rule), []).append(row)
+        size = tuple(resized_size(height, width, level) for level in rule.levels)
+        by_size.setdefault(size, []).append(row)
     batches = [
         rows[start : start + batch_size]
         for rows in by_size.values()
         for start in range(0, len(rows), batch_size)
     ]
     loader = data_loader(Images(data, index, rule), batch_sampler=batches, num_workers=1)
-    for own, pixels in zip(batches, progress(loader, len(batches), description), strict=True):
-        pixels = pixels.to(default_device())
-        size = torch.tensor(pixels.shape[2:], device=pixels.device)
-        yield SplitBatch(own, [index.image(row) for row in own], pixels, size.expand(len(own), 2))
+    for own, loaded in zip(batches, progress(loader, len(batches), description), strict=True):
+        pixels = [level.to(default_device()) for level in loaded]
+        sizes = [torch.tensor(p.shape[2:], device=p.device).expand(len(own), 2) for p in pixels]
+        yield SplitBatch(own, [index.image(row) for row in own], pixels, sizes)
 
 
 def detect_split(
     detector: FasterRCNN,
+    rule: InputParameters,
     data: Path,
     index: Index,
     split: str,
@@ -142,10 +151,11 @@ def detect_split(
     batch_size: int = 1,
     description: str = "detect",
 ) -> list[ImageDetections]:
-    """Detections of a split, in the index's order.
+    """Detections of a split at one scale, in the index's order.
 
     Args:
         detector: the network, with both parts.
+        rule: of resizing, to one scale.
         data: the data set's folder.
         index: its index.
         split: ``train`` or ``test``.
@@ -154,11 +164,11 @@ def detect_split(
         batch_size: images of one size at a time.
         description: of the progress bar.
     """
-    network, rule = on_device(detector), detector.architecture.input
+    network = on_device(detector)
     found: dict[int, ImageDetections] = {}
     with torch.inference_mode():
         for batch in split_batches(rule, data, index, split, batch_size, description):
-            result = network.detect(batch.pixels, batch.sizes, proposals, detection)
+            result = network.detect(batch.pixels[0], batch.sizes[0], proposals, detection)
             found |= zip(batch.rows, batch.detections(result), strict=True)
     return [found[row] for row in sorted(found)]
 
@@ -173,9 +183,12 @@ def propose_split(
     batch_size: int = 1,
     description: str = "propose",
 ) -> Iterator[ImageProposals]:
-    """Proposals of a split, as they are made: images of one size after the other."""
+    """Proposals of a split, as they are made: images of one size after the other.
+
+    They come from all scales that the network was trained on.
+    """
     network, rule = on_device(network), network.architecture.input
     for batch in split_batches(rule, data, index, split, batch_size, description):
         with torch.inference_mode():
-            found = network.propose(batch.pixels, batch.sizes, proposals)
+            found = propose(network.require_rpn(), batch.pyramid(network), proposals)
         yield from batch.proposals(found)

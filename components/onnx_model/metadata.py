@@ -33,7 +33,9 @@ class OnnxMetadata:
 
     def to_strings(self) -> dict[str, str]:
         """As ONNX keeps it: strings by key."""
-        values = {key: json.dumps(value, sort_keys=True) for key, value in asdict(self).items()}
+        scale = {name: getattr(self.resize, name) for name in ("short_side", "long_side")}
+        content = asdict(self) | {"resize": scale}
+        values = {key: json.dumps(value, sort_keys=True) for key, value in content.items()}
         return {"fourstep": FORMAT} | values
 
     @classmethod

@@ -1,6 +1,7 @@
 """The gate, and the question to the registry."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,17 @@ def gate(stage: RegisterModel) -> float:
     keeps a model out that was brought here by hand.
 
     Raises:
-        InputError: the model names other files or differs from the trained one, or the metric is
-            missing or too low.
+        InputError: the model names other files or differs from the trained one, was evaluated at
+            another scale, or the metric is missing or too low.
     """
     check_self_contained(stage.model)
-    if not read_metrics(stage.validation).get("passed"):
+    validated, measured = read_metrics(stage.validation), read_metrics(stage.evaluation)
+    if not validated.get("passed"):
         raise InputError(
             f"{stage.validation}: the ONNX model differs from the trained one ('passed' is not 1); "
             "export it again"
         )
-    measured = read_metrics(stage.evaluation)
+    check_scales(stage, validated, measured)
     if stage.metric not in measured:
         raise InputError(
             f"{stage.evaluation}: has no metric '{stage.metric}' (it has {sorted(measured)})"
@@ -59,6 +61,30 @@ def gate(stage: RegisterModel) -> float:
     if not value >= stage.minimum:  # not a number fails, too
         raise InputError(f"{stage.metric} {value:.4f} is below the minimum of {stage.minimum}")
     return value
+
+
+def check_scales(
+    stage: RegisterModel, validated: Mapping[str, float], measured: Mapping[str, float]
+) -> None:
+    """Refuse figures of another scale than the exported detector's.
+
+    Raises:
+        InputError: naming both scales.
+    """
+    one, other = (metrics.get("scale") for metrics in (measured, validated))
+    if one != other:
+        raise InputError(
+            f"{stage.evaluation}: the detector was evaluated {at(one)}, but exported "
+            f"{at(other)} ({stage.validation}): these are not the model's figures. Give "
+            "evaluate.scale and export_onnx.scale the same and run both again"
+        )
+
+
+def at(scale: float | None) -> str:
+    """A scale metric in words; it is absent where there is the scale of the training alone."""
+    if scale is None:
+        return "at the one scale of its training"
+    return f"at short side {scale:.0f}" if scale else "on its whole image pyramid"
 
 
 def report(stage: RegisterModel, run: Run, decision: dict[str, Any] | None) -> None:

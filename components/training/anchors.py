@@ -15,7 +15,7 @@ def check_anchors(anchors: AnchorParameters, index: Index, rule: InputParameters
         InputError: naming the anchors and the largest image, as the network sees it.
     """
     sizes = np.unique(index.sizes(index.rows("train")), axis=0)
-    seen = [resized_size(int(height), int(width), rule) for height, width in sizes]
+    seen = [resized_size(int(h), int(w), level) for h, w in sizes for level in rule.levels]
     if not any(anchors.fit_inside(*size) for size in seen):
         height, width = max(seen, key=lambda size: size[0] * size[1])
         raise InputError(

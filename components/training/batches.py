@@ -1,5 +1,6 @@
 """Training batches: endless, shuffled, flipped, one shape of image at a time."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,18 +18,12 @@ from components.dataset.proposal_file import ProposalFile
 from components.dataset.workers import data_loader
 from components.training.distributed import own_images
 from components.training.features import FeatureCache
+from components.training.pick import Pick
 from models.boxes import flip_boxes
 from models.parameters import InputParameters
 
 PREFETCHED = 4
 """Batches that a worker process has ready: images differ in how long they take to decode."""
-
-
-class Pick(NamedTuple):
-    """What goes into a batch: an index row, mirrored or not."""
-
-    row: int
-    flip: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +98,7 @@ ALONE = Beside()
 
 
 class TrainingSet(Dataset[Example]):
-    """Examples by index row: resized and mirrored images with their boxes and proposals."""
+    """Examples by pick: resized and mirrored images with their boxes and proposals."""
 
     def __init__(
         self,
@@ -113,13 +108,13 @@ class TrainingSet(Dataset[Example]):
         proposals: ProposalFile | None = None,
         features: FeatureCache | None = None,
     ) -> None:
-        self.data, self.index, self.rule = data, index, rule
+        self.data, self.index, self.levels = data, index, rule.levels
         self.proposals, self.features = proposals, features
 
     def __getitem__(self, pick: Pick) -> Example:
         """The example of a pick; boxes that are crowds teach nothing and are left out."""
         image = self.index.image(pick.row)
-        height, width = resized_size(image.height, image.width, self.rule)
+        height, width = resized_size(image.height, image.width, self.levels[pick.level])
         kept = ~image.crowd
         return Example(
             file=image.file,
@@ -135,7 +130,10 @@ class TrainingSet(Dataset[Example]):
         if not picks:
             return ALONE
         images = [self.index.image(pick.row) for pick in picks]
-        sizes = [resized_size(image.height, image.width, self.rule) for image in images]
+        sizes = [
+            resized_size(image.height, image.width, self.levels[pick.level])
+            for image, pick in zip(images, picks, strict=True)
+        ]
         return Beside(
             files=tuple(image.file for image in images),
             height=max(height for height, _ in sizes),
@@ -149,10 +147,10 @@ class TrainingSet(Dataset[Example]):
         return self.proposals.image(image.image_id).boxes if self.proposals else np.zeros((0, 4))
 
     def _pixels(self, image: Image, pick: Pick) -> Tensor:
-        features = self.features.read(pick.row, pick.flip) if self.features else None
+        features = self.features.read(pick) if self.features else None
         if features is not None:
             return features
-        pixels = resize_image(read_image(self.data / image.file), self.rule)
+        pixels = resize_image(read_image(self.data / image.file), self.levels[pick.level])
         return pixels.flip(2) if pick.flip else pixels
 
 
@@ -209,12 +207,19 @@ def shape_groups(index: Index, rows: np.ndarray) -> np.ndarray:
 
 
 def shuffled_picks(
-    groups: np.ndarray, rows: np.ndarray, batch_size: int, flip: bool, seed: int
+    groups: np.ndarray,
+    rows: np.ndarray,
+    batch_size: int,
+    flip: bool,
+    seed: int,
+    levels: int = 1,
 ) -> Iterator[list[Pick]]:
     """Batches of picks without end: each epoch a new order, each image mirrored half the time.
 
-    Groups are not mixed, to save padding; what an epoch leaves over opens the next one's batches.
-    The order is a function of the seed alone.
+    On a pyramid each image is at a scale drawn anew in each epoch, all equally likely (Fast R-CNN,
+    2.4). Groups and scales are not mixed, to save padding; what an epoch leaves over opens the next
+    one's batches. The order is a function of the seed alone, mirroring and scale of an image of
+    seed and epoch.
 
     Args:
         groups: (N,) the number of each row's group; see `shape_groups`.
@@ -222,16 +227,18 @@ def shuffled_picks(
         batch_size: N of the paper.
         flip: whether to mirror.
         seed: of the order.
+        levels: number of the scales.
     """
-    waiting: dict[int, list[Pick]] = {int(group): [] for group in np.unique(groups)}
+    waiting: dict[tuple[int, int], list[Pick]] = defaultdict(list)
     epoch = 0
     while True:
         random = np.random.Generator(np.random.PCG64([seed, epoch]))
         order = random.permutation(len(rows))
         mirrored = random.random(len(rows)) < (0.5 if flip else 0.0)
+        level = random.integers(levels, size=len(rows))  # the last draw: one scale changes none
         for n in order.tolist():
-            group = waiting[int(groups[n])]
-            group.append(Pick(int(rows[n]), bool(mirrored[n])))
+            group = waiting[int(groups[n]), int(level[n])]
+            group.append(Pick(int(rows[n]), bool(mirrored[n]), int(level[n])))
             if len(group) == batch_size:
                 yield group.copy()
                 group.clear()
@@ -239,11 +246,11 @@ def shuffled_picks(
 
 
 def training_picks(
-    index: Index, *, split: str, batch_size: int, last: int, flip: bool, seed: int
+    index: Index, *, split: str, batch_size: int, last: int, flip: bool, seed: int, levels: int = 1
 ) -> list[list[Pick]]:
     """The picks of a training's first ``last`` batches; see `shuffled_picks`."""
     rows = index.rows(split)
-    picks = shuffled_picks(shape_groups(index, rows), rows, batch_size, flip, seed)
+    picks = shuffled_picks(shape_groups(index, rows), rows, batch_size, flip, seed, levels)
     return list(islice(picks, last))
 
 
@@ -264,7 +271,13 @@ def training_batches(
         InputError: the processes that train together cannot share ``batch_size`` images.
     """
     picks = training_picks(
-        dataset.index, split=split, batch_size=batch_size, last=last, flip=flip, seed=seed
+        dataset.index,
+        split=split,
+        batch_size=batch_size,
+        last=last,
+        flip=flip,
+        seed=seed,
+        levels=len(dataset.levels),
     )
     loader = data_loader(
         OwnBatches(dataset, picks[first:], own_images(batch_size)),

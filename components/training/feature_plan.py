@@ -2,8 +2,8 @@
 
 The picks of a training are a function of its seed, so how often an image or mirror image is read is
 known before it starts. What is read once is not kept: computing it in its iteration costs the same.
-The rest is kept in the order of its reads, the most read first, then by index row, unmirrored
-before mirrored; if room is short, the first ones are kept.
+The rest is kept in the order of its reads, the most read first, then by index row, by scale,
+unmirrored before mirrored; if room is short, the first ones are kept.
 """
 
 import copy
@@ -16,6 +16,7 @@ from torch import nn
 
 from components.dataset.images import resized_size
 from components.dataset.index import Index
+from components.training.pick import Pick
 from models.faster_rcnn import FasterRCNN
 
 
@@ -23,13 +24,14 @@ from models.faster_rcnn import FasterRCNN
 class FeaturePlan:
     """The N images and mirror images that are read more than once, in the order of keeping.
 
-    codes: (N,) int64, each twice the index row, plus one if mirrored.
+    codes: (N,) int64, see `Pick.code`.
     reads: (N,) how often each is read in the whole training.
     shapes: (N, 2) heights and widths of the feature maps.
     offsets: (N + 1,) bytes from the file's start.
     channels: D.
     dtype: of the features.
     all_reads: of the whole training, with those of what is read once.
+    levels: number of the scales.
     """
 
     codes: np.ndarray
@@ -39,6 +41,7 @@ class FeaturePlan:
     channels: int
     dtype: torch.dtype
     all_reads: int
+    levels: int
 
     @property
     def size(self) -> int:
@@ -62,7 +65,7 @@ class FeaturePlan:
 def plan_features(
     network: FasterRCNN,
     index: Index,
-    picks: Iterable[Sequence[tuple[int, bool]]],
+    picks: Iterable[Sequence[Pick]],
     dtype: torch.dtype,
 ) -> FeaturePlan:
     """Plan which features a training keeps.
@@ -70,14 +73,15 @@ def plan_features(
     Args:
         network: with the frozen convs.
         index: of the data set.
-        picks: all batches of the training, of (index row, mirrored).
+        picks: all batches of the training.
         dtype: of the features.
     """
-    codes = np.fromiter((2 * row + flip for batch in picks for row, flip in batch), np.int64)
+    levels = len(network.architecture.input.levels)
+    codes = np.fromiter((pick.code(levels) for batch in picks for pick in batch), np.int64)
     reads = np.bincount(codes)
     again = np.flatnonzero(reads > 1)
     order = again[np.argsort(-reads[again], kind="stable")]
-    shapes = feature_shapes(network, index, order // 2)
+    shapes = feature_shapes(network, index, *np.divmod(order // 2, levels))
     sizes = shapes.prod(1) * network.channels * dtype.itemsize
     return FeaturePlan(
         codes=order,
@@ -87,17 +91,21 @@ def plan_features(
         channels=network.channels,
         dtype=dtype,
         all_reads=len(codes),
+        levels=levels,
     )
 
 
-def feature_shapes(network: FasterRCNN, index: Index, rows: np.ndarray) -> np.ndarray:
-    """Heights and widths (N, 2) of the feature maps of images (N,)."""
+def feature_shapes(
+    network: FasterRCNN, index: Index, rows: np.ndarray, levels: np.ndarray
+) -> np.ndarray:
+    """Heights and widths (N, 2) of the feature maps of images (N,) at scales (N,)."""
     originals = index.sizes(rows)
     if not len(rows):
         return originals.astype(np.int64)
-    different, which = np.unique(originals, axis=0, return_inverse=True)
-    rule = network.architecture.input
-    resized = np.array([resized_size(height, width, rule) for height, width in different.tolist()])
+    cases = np.column_stack([originals, levels])
+    different, which = np.unique(cases, axis=0, return_inverse=True)
+    rules = network.architecture.input.levels
+    resized = np.array([resized_size(h, w, rules[level]) for h, w, level in different.tolist()])
     sides, where = np.unique(resized, return_inverse=True)
     return _cells(network.shared, sides)[where.reshape(-1, 2)][which]
 

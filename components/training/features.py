@@ -1,4 +1,4 @@
-"""Frozen features: computed once per image and mirror image, then read back.
+"""Frozen features: computed once per image and mirror image at each scale, then read back.
 
 Steps 3 and 4 train on shared convs that no longer change, so running them again for each epoch
 would give the same values. They are kept in the type in which the convs give them, so nothing is
@@ -26,6 +26,7 @@ from components.errors import InputError
 from components.networks.device import default_device
 from components.progress import progress
 from components.training.feature_plan import FeaturePlan
+from components.training.pick import Pick, pick_of
 from models.faster_rcnn import FasterRCNN
 from models.parameters import InputParameters
 
@@ -50,13 +51,13 @@ class FeatureCache:
         """Worker processes that are not forked open the file themselves."""
         return FeatureCache, (self._path, self._plan, self._kept)
 
-    def read(self, row: int, flip: bool) -> Tensor | None:
+    def read(self, pick: Pick) -> Tensor | None:
         """The features (D, h, w) of an image, channels last, or None if they are not kept.
 
         Raises:
             InputError: the file has become shorter.
         """
-        code = 2 * row + flip
+        code = pick.code(self._plan.levels)
         number = self._numbers[code] if code < len(self._numbers) else -1
         if number < 0 or self._file is None:
             return None
@@ -117,15 +118,16 @@ class _Images(Dataset[Tensor]):
     """The input pixels of images and mirror images, given by a plan's codes."""
 
     def __init__(self, data: Path, index: Index, rule: InputParameters, codes: np.ndarray) -> None:
-        self.data, self.index, self.rule, self.codes = data, index, rule, codes
+        self.data, self.index, self.levels, self.codes = data, index, rule.levels, codes
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def __getitem__(self, number: int) -> Tensor:
-        row, flip = divmod(int(self.codes[number]), 2)
-        pixels = resize_image(read_image(self.data / self.index.image(row).file), self.rule)
-        return pixels.flip(2) if flip else pixels
+        pick = pick_of(int(self.codes[number]), len(self.levels))
+        file = self.data / self.index.image(pick.row).file
+        pixels = resize_image(read_image(file), self.levels[pick.level])
+        return pixels.flip(2) if pick.flip else pixels
 
 
 def cached_features(
@@ -172,7 +174,7 @@ def _check_shape(values: Tensor, plan: FeaturePlan, number: int, data: Path, ind
     """Refuse features (h, w, D) that would not lie where the plan looks for them."""
     planned = plan.shape(number)
     if tuple(values.shape) != planned:
-        file = data / index.image(int(plan.codes[number]) // 2).file
+        file = data / index.image(pick_of(int(plan.codes[number]), plan.levels).row).file
         raise InputError(
             f"{file}: gives features of {tuple(values.shape)}, by its size in the index {planned}; "
             "the picture has changed since validate_data: run that again"

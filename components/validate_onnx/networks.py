@@ -10,7 +10,7 @@ from torch import Tensor
 from components.networks.device import default_device
 from components.onnx_model.detector import OnnxDetections, OnnxDetector
 from models.fast_rcnn import Detections
-from models.faster_rcnn import Architecture, FasterRCNN
+from models.faster_rcnn import FasterRCNN
 
 Detect = Callable[[np.ndarray], OnnxDetections]
 """Images (B, 3, H, W) uint8 to detections, both in numpy."""
@@ -34,9 +34,8 @@ def torch_detect(network: FasterRCNN, onnx: OnnxDetector) -> Detect:
 class OnnxNetwork:
     """The exported detector in a network's place, for `detect_split`."""
 
-    def __init__(self, onnx: OnnxDetector, architecture: Architecture) -> None:
+    def __init__(self, onnx: OnnxDetector) -> None:
         self.onnx = onnx
-        self.architecture = architecture
 
     def to(self, *place: object, **options: object) -> "OnnxNetwork":
         """Itself: ONNX Runtime has its own devices."""
@@ -48,6 +47,6 @@ class OnnxNetwork:
         return Detections(*(torch.from_numpy(value) for value in found))
 
 
-def as_network(onnx: OnnxDetector, architecture: Architecture) -> FasterRCNN:
+def as_network(onnx: OnnxDetector) -> FasterRCNN:
     """The exported detector where a network is asked for, if it is only asked to detect."""
-    return cast(FasterRCNN, OnnxNetwork(onnx, architecture))
+    return cast(FasterRCNN, OnnxNetwork(onnx))

@@ -13,6 +13,7 @@ from components.errors import CheckFailed, InputError
 from components.metrics import write_metrics
 from components.networks.checkpoint import open_network
 from components.networks.inference import detect_split
+from components.networks.scale import scale_metric
 from components.onnx_model.detector import OnnxDetector
 from components.onnx_model.external import check_self_contained
 from components.scoring.average_precision import coco_metrics
@@ -50,7 +51,8 @@ def run(stage: ValidateOnnx, run: Run) -> None:
         "max_box_error": agreement.box_error,
         "max_score_error": agreement.score_error,
     }
-    write_metrics(stage.metrics, errors | scores)
+    scale = scale_metric(network.architecture.input, exported.metadata.resize)
+    write_metrics(stage.metrics, errors | scores | scale)
     if stage.runs:
         time_both(stage, run, index, network, exported)
 
@@ -114,16 +116,17 @@ def compare_pairs(
 def compare_ap(
     stage: ValidateOnnx, index: Index, network: FasterRCNN, exported: OnnxDetector
 ) -> dict[str, Any]:
-    """AP and AP50 of both on the whole split, and their differences.
+    """AP and AP50 of both on the whole split at the exported scale, and their differences.
 
     Raises:
         CheckFailed: a difference is above the tolerance.
     """
     limits, result = exported.metadata, {}
-    both = {"torch": network, "onnx": as_network(exported, network.architecture)}
+    both = {"torch": network, "onnx": as_network(exported)}
     for name, detector in both.items():
         found = detect_split(
             detector,
+            limits.resize,
             stage.data,
             index,
             stage.split,

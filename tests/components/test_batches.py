@@ -20,9 +20,11 @@ from components.training.batches import (
     shuffled_picks,
     training_batches,
 )
+from components.training.pick import pick_of
 from models.parameters import InputParameters
 
 RULE = InputParameters(short_side=128, long_side=160)
+PYRAMID = InputParameters(short_side=128, long_side=160, scales=(96, 128, 192))
 
 
 def take(count, **changes):
@@ -43,6 +45,68 @@ def test_every_image_comes_equally_often_and_shapes_do_not_mix():
 def test_the_order_is_a_function_of_the_seed():
     assert take(20) == take(20)
     assert take(20) != take(20, seed=2)
+
+
+def test_one_scale_leaves_order_and_mirroring_as_they_are_without_any():
+    """The draws of an epoch in their order: the permutation, then the mirroring."""
+    random = np.random.Generator(np.random.PCG64([1, 0]))
+    order, mirrored = random.permutation(11), random.random(11) < 0.5
+    rows = np.arange(10, 21)
+    whole = shuffled_picks(np.zeros(11, np.int64), rows, 11, True, 1)
+    assert next(whole) == [Pick(int(rows[n]), bool(mirrored[n]), 0) for n in order]
+
+
+def scales_of(count, **changes):
+    """The scale of each row in each epoch, and which rows are mirrored there."""
+    found: dict[int, list[tuple[int, bool]]] = {}
+    for pick in itertools.chain.from_iterable(take(count, batch_size=1, **changes)):
+        found.setdefault(pick.row, []).append((pick.level, pick.flip))
+    return found
+
+
+def test_the_scale_is_a_function_of_seed_epoch_and_image():
+    four = scales_of(44, levels=3)
+    assert four == {row: levels[:4] for row, levels in scales_of(66, levels=3).items()}
+    assert four != scales_of(44, levels=3, seed=2)
+    # Neither the size of a batch nor what mirroring does changes the scales.
+    unmirrored = scales_of(44, levels=3, flip=False)
+    assert [[s for s, _ in each] for each in unmirrored.values()] == [
+        [s for s, _ in four[row]] for row in unmirrored
+    ]
+    # Mirroring is as with one scale.
+    assert {row: [f for _, f in each] for row, each in four.items()} == {
+        row: [f for _, f in each] for row, each in scales_of(44).items()
+    }
+
+
+def test_all_scales_are_equally_likely_and_do_not_mix_in_a_batch():
+    batches = take(900, levels=3)
+    counts = np.bincount([pick.level for batch in batches for pick in batch])
+    assert len(counts) == 3
+    assert counts.min() > 500
+    assert all(len({pick.level for pick in batch}) == 1 for batch in batches)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_a_pick_is_one_number(levels):
+    picks = [Pick(row, flip, n) for row in (0, 7) for n in range(levels) for flip in (False, True)]
+    codes = [pick.code(levels) for pick in picks]
+    assert [pick_of(code, levels) for code in codes] == picks
+    assert sorted(set(codes)) == codes
+    assert Pick(3, True).code(1) == 7
+
+
+def test_an_image_is_at_the_scale_of_its_pick(demo_data, demo_index):
+    dataset = TrainingSet(demo_data, demo_index, PYRAMID)
+    row = next(r for r in demo_index.rows("train").tolist() if len(demo_index.image(r).boxes))
+    each = [dataset[Pick(row, False, level)] for level in range(3)]
+    assert [min(example.images.shape[1:]) for example in each] == [96, 128, 192]
+    for example in each:
+        assert example.images.shape[1:] == tuple(example.size)
+        assert torch.allclose(example.boxes, each[1].boxes * (min(example.size) / 128))
+        assert torch.equal(example.labels, each[1].labels)
+    beside = dataset.beside([Pick(row, False, 0), Pick(row, False, 2)])
+    assert (beside.height, beside.width) == tuple(each[2].size)
 
 
 def test_half_of_the_images_are_mirrored():
@@ -86,9 +150,10 @@ def test_images_without_objects_collate(demo_data, demo_index):
     assert batch.proposals.shape == (1, 0, 4)
 
 
+@pytest.mark.parametrize("rule", [RULE, PYRAMID], ids=["one scale", "pyramid"])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_workers_and_a_late_start_change_nothing(demo_data, demo_index, workers):
-    dataset = TrainingSet(demo_data, demo_index, RULE)
+def test_workers_and_a_late_start_change_nothing(demo_data, demo_index, workers, rule):
+    dataset = TrainingSet(demo_data, demo_index, rule)
     settings = {"split": "train", "batch_size": 2, "flip": True, "seed": 3}
     whole = list(training_batches(dataset, **settings, first=0, last=6, workers=0))
     late = list(training_batches(dataset, **settings, first=4, last=6, workers=workers))

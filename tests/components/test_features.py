@@ -23,6 +23,7 @@ from components.training.feature_plan import feature_shapes, plan_features
 from components.training.features import FeatureFolder, cached_features, frozen_features
 from components.training.loop import step_generator
 from components.training.parameters import SolverParameters
+from components.training.pick import Pick, pick_of
 from components.training.steps import resume_key
 from models.faster_rcnn import Architecture, FasterRCNN
 from models.parameters import AnchorParameters, InputParameters
@@ -49,9 +50,12 @@ def scenes(tmp_path_factory):
     return folder, write_index(folder / "index.arrow", rows, ["a"], "coco")
 
 
-def make_network(backbone="tiny"):
+RULE = InputParameters(short_side=48, long_side=80)
+PYRAMID = InputParameters(short_side=48, long_side=80, scales=(32, 48, 64))
+
+
+def make_network(backbone="tiny", rule=RULE):
     torch.manual_seed(0)
-    rule = InputParameters(short_side=48, long_side=80)
     anchors = AnchorParameters(base_size=16, scales=(1.0, 2.0), ratios=(1.0,))
     network = FasterRCNN(
         Architecture(backbone=backbone, norm="frozen", classes=("a",), input=rule, anchors=anchors)
@@ -77,8 +81,8 @@ def open_cache(stage, index, network=None, digest="d"):
     return open_features(stage, network or make_network(), index, digest)
 
 
-def batches_of(stage, index, features):
-    dataset = TrainingSet(stage.data, index, make_network().architecture.input, None, features)
+def batches_of(stage, index, features, rule=RULE):
+    dataset = TrainingSet(stage.data, index, rule, None, features)
     settings = stage.solver
     return training_batches(
         dataset,
@@ -92,11 +96,11 @@ def batches_of(stage, index, features):
     )
 
 
-def losses_of(stage, index):
+def losses_of(stage, index, rule=RULE):
     """The losses of all iterations of a training whose weights stay, as they are."""
-    network = make_network()
+    network = make_network(rule=rule)
     _, losses = trained_part(stage, network)
-    batches = batches_of(stage, index, open_cache(stage, index, network))
+    batches = batches_of(stage, index, open_cache(stage, index, network), rule)
     device = default_device()
     return [
         torch.stack(list(losses(batch.to(device), step_generator(1, n, device)).values()))
@@ -105,9 +109,8 @@ def losses_of(stage, index):
 
 
 def most_read(cache):
-    """The image that is kept first, and whether it is mirrored."""
-    row, flip = divmod(int(cache._plan.codes[0]), 2)
-    return row, bool(flip)
+    """The pick that is kept first."""
+    return pick_of(int(cache._plan.codes[0]), cache._plan.levels)
 
 
 def file_of(stage):
@@ -129,7 +132,8 @@ def computed(monkeypatch):
 
 
 def plan_of(index, picks, network=None, dtype=torch.float32):
-    return plan_features(network or make_network(), index, picks, dtype)
+    batches = [[Pick(*pick) for pick in batch] for batch in picks]
+    return plan_features(network or make_network(), index, batches, dtype)
 
 
 def test_what_is_read_most_is_kept_first_and_what_is_read_once_not_at_all(scenes):
@@ -187,7 +191,8 @@ def test_shapes_are_those_of_the_convs(scenes, backbone):
     found = [
         frozen_features(network, images[n].to(default_device())).shape[1:] for n in range(len(rows))
     ]
-    assert feature_shapes(network, index, rows).tolist() == [list(shape) for shape in found]
+    shapes = feature_shapes(network, index, rows, np.zeros_like(rows))
+    assert shapes.tolist() == [list(shape) for shape in found]
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -205,6 +210,38 @@ def test_losses_do_not_depend_on_what_is_kept(scenes, tmp_path, size):
     for a, b, c in zip(*losses.values(), strict=True):
         assert torch.equal(a, b)
         assert torch.equal(a, c)
+
+
+def test_on_a_pyramid_losses_do_not_depend_on_what_is_kept_either(scenes, tmp_path):
+    data, index = scenes
+    solver = {"images_per_batch": 2, "iterations": 20}
+    stages = [
+        make_stage(tmp_path / name, data, gb=gb, **solver)
+        for name, gb in (("whole", 1.0), ("some", 60_000e-9), ("none", 0.0))
+    ]
+    whole, some, none = (losses_of(stage, index, PYRAMID) for stage in stages)
+    sizes = [file_of(stage).stat().st_size for stage in stages]
+    assert sizes[0] > 60_000 >= sizes[1] > 30_000
+    assert sizes[2] == 0
+    for a, b, c in zip(whole, some, none, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a, c)
+
+
+def test_each_scale_of_an_image_is_kept_by_itself(scenes, tmp_path):
+    data, index = scenes
+    network = make_network(rule=PYRAMID)
+    stage = make_stage(tmp_path, data, iterations=40)
+    cache = open_cache(stage, index, network)
+    plan = cache._plan
+    kept = [pick_of(code, 3) for code in plan.codes.tolist()]
+    assert {pick.level for pick in kept} == {0, 1, 2}
+    dataset = TrainingSet(data, index, PYRAMID)
+    for number, pick in enumerate(kept):
+        pixels = dataset[pick].images.to(default_device())
+        expected = frozen_features(network, pixels).cpu()
+        assert torch.equal(cache.read(pick), expected)
+        assert plan.shape(number)[:2] == tuple(expected.shape[1:])
 
 
 def test_a_batch_may_have_features_and_pixels(scenes, tmp_path):
@@ -243,7 +280,7 @@ def test_only_what_is_read_again_is_computed(scenes, tmp_path, computed):
 def test_a_training_of_one_epoch_keeps_nothing(scenes, tmp_path, computed, capsys):
     data, index = scenes
     stage = make_stage(tmp_path, data, iterations=len(SIZES), images_per_batch=1)
-    assert open_cache(stage, index).read(0, False) is None
+    assert open_cache(stage, index).read(Pick(0, False)) is None
     assert computed == [0]
     assert "0 of 0 images" in capsys.readouterr().out
 
@@ -252,7 +289,7 @@ def test_features_are_taken_over_by_the_next_run(scenes, tmp_path, computed):
     data, index = scenes
     stage = make_stage(tmp_path, data)
     first, second = open_cache(stage, index), open_cache(stage, index)
-    assert torch.equal(first.read(*most_read(first)), second.read(*most_read(first)))
+    assert torch.equal(first.read(most_read(first)), second.read(most_read(first)))
     assert computed[0] > 0
     assert computed[1:] == [0]
 
@@ -327,9 +364,9 @@ def test_the_folder_may_be_deleted_while_it_is_in_use(scenes, tmp_path):
     data, index = scenes
     stage = make_stage(tmp_path, data, workers=1)
     cache = open_cache(stage, index)
-    before = cache.read(*most_read(cache))
+    before = cache.read(most_read(cache))
     shutil.rmtree(stage.scratch)
-    assert torch.equal(cache.read(*most_read(cache)), before)
+    assert torch.equal(cache.read(most_read(cache)), before)
     assert len(list(batches_of(stage, index, cache))) == ITERATIONS
 
 
@@ -339,14 +376,14 @@ def test_a_file_cut_short_while_in_use_is_an_error_that_names_it(scenes, tmp_pat
     cache = open_cache(stage, index)
     file_of(stage).write_bytes(b"")
     with pytest.raises(InputError, match=r"features\.bin: was cut short while in use"):
-        cache.read(*most_read(cache))
+        cache.read(most_read(cache))
 
 
 def test_a_cache_reopens_in_a_process_that_is_not_forked(scenes, tmp_path):
     data, index = scenes
     cache = open_cache(make_stage(tmp_path, data), index)
     again, pick = pickle.loads(pickle.dumps(cache)), most_read(cache)
-    assert torch.equal(again.read(*pick), cache.read(*pick))
+    assert torch.equal(again.read(pick), cache.read(pick))
 
 
 def test_bfloat16_features_are_kept_as_they_are(scenes, tmp_path):
@@ -358,7 +395,7 @@ def test_bfloat16_features_are_kept_as_they_are(scenes, tmp_path):
         rule, first = network.architecture.input, cache._plan.codes[:1]
         pixels = module._Images(data, index, rule, first)[0]
         expected = frozen_features(network, pixels.to(default_device())).cpu()
-    found = cache.read(*most_read(cache))
+    found = cache.read(most_read(cache))
     assert found.dtype == expected.dtype == torch.bfloat16
     assert torch.equal(found, expected)
     state = json.loads((file_of(stage).parent / "state.json").read_text())

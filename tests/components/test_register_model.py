@@ -58,6 +58,26 @@ def test_a_failed_gate_writes_nothing_and_names_the_reason(
     assert not stage.metrics.exists()
 
 
+@pytest.mark.parametrize(
+    ("evaluated", "exported", "message"),
+    [
+        (0, 128, "evaluated on its whole image pyramid, but exported at short side 128"),
+        (96, 128, "evaluated at short side 96, but exported at short side 128"),
+        (96, None, "evaluated at short side 96, but exported at the one scale of its training"),
+        (None, 96, "evaluated at the one scale of its training, but exported at short side 96"),
+    ],
+)
+def test_figures_of_another_scale_are_refused(
+    stage: RegisterModel, evaluated: int | None, exported: int | None, message: str
+) -> None:
+    for path, scale in ((stage.evaluation, evaluated), (stage.validation, exported)):
+        content = json.loads(path.read_text()) | ({} if scale is None else {"scale": scale})
+        path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        run(stage, Run())
+    assert not stage.metrics.exists()
+
+
 def test_a_metric_that_is_no_number_fails_the_gate(stage: RegisterModel) -> None:
     stage.evaluation.write_text('{"shared": {"AP": NaN}}')
     with pytest.raises(InputError, match="below the minimum"):

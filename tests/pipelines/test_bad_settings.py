@@ -86,6 +86,9 @@ RANGES = [
     ("generate_proposals.limits.pre_nms", -1, r"limits\.pre_nms: -1 .* at least 0"),
     ("generate_proposals.batch_size", 0, r"batch_size: 0 .* above 0"),
     ("init_backbone.input.short_side", 8, r"input\.short_side: 8 .* at least 16"),
+    ("init_backbone.input.roi_side", 0, r"input\.roi_side: 0 .* above 0"),
+    ("evaluate.scale", 8, r"evaluate\.scale: 8 .* at least 16"),
+    ("export_onnx.scale", -1, r"export_onnx\.scale: -1 .* at least 16"),
     ("init_backbone.seed", 2**64, r"init_backbone\.seed: \d+ .* at most"),
     ("finetune_rpn.feature_cache_gb", INF, r"feature_cache_gb: inf .* finite"),
     ("validate_data.min_box_px", INF, r"min_box_px: inf is not possible"),
@@ -148,6 +151,17 @@ TOGETHER = [
         {"nms_iou": 0.5},
         r"export_onnx\.detection\.nms_iou: 0\.5, but evaluate\.detection\.nms_iou is 0\.3",
     ),
+    ("evaluate.scale", 96, r"export_onnx\.scale: 0, but evaluate\.scale is 96: another detector"),
+    (
+        "init_backbone.input.scales",
+        [96, 128],
+        r"export_onnx\.scale: 0 is the whole .* init_backbone\.input\.scales \(96, 128\), .*"
+        r"give export_onnx\.scale and evaluate\.scale the same one",
+    ),
+    ("init_backbone.input.scales", [96, 192], r"input\.scales: short_side 128 is not among"),
+    ("init_backbone.input.scales", [128], r"input\.scales: \(128,\) must be two or more"),
+    ("init_backbone.input.scales", [192, 128], r"scales: \(192, 128\) must be two or more that"),
+    ("init_backbone.input.scales", [8, 128], r"scales: 8 is not allowed, .* at least 16"),
     (
         "evaluate.proposals.post_nms",
         50,

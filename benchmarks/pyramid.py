@@ -1,0 +1,172 @@
+"""One scale against an image pyramid: AP, and the time of training and of test.
+
+    python -m benchmarks.pyramid
+
+trains the four steps on the embedded scenes by the settings of params.yaml three times: at their
+one scale; at a random scale of the pyramid for each image; and at the pyramid's largest scale
+alone, with anchors that are larger by as much. Then it tests what the random scales gave at each of
+them and on the whole pyramid. A stage that is done is not trained again: an interrupted run goes
+on. The table is printed and written beside the figures as JSON.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.disk import ROOT
+from benchmarks.study.__main__ import settings
+from benchmarks.study.result import seconds_of
+from benchmarks.study.schedules import Trained, four_step, together
+from benchmarks.study.stages import Stages, merged
+from cli.demo_data import make_demo_data
+from components.dataset.index import read_index
+from components.evaluate.passes import Found, pass_over_split
+from components.networks.checkpoint import open_network
+from components.scoring.average_precision import score_detections
+from pipelines.sections import check_section
+
+SCHEDULES: dict[str, Callable[[Stages], Trained]] = {
+    "four-step": four_step,
+    "joint": lambda run: together(run, "joint"),
+}
+PASSES = 3
+"""Passes over the test split; the median of their times counts, the last one's detections."""
+HEADER = ("trained at", "tested at", "AP", "AP50", "training, s", "test, ms an image", "test time")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """AP figures; seconds of the trainings and their proposals; seconds of test an image."""
+
+    trained: str
+    tested: str
+    ap: float
+    ap50: float
+    training: float
+    test: float
+
+
+def arguments(flags: list[str]) -> argparse.Namespace:
+    """The command line's values."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pyramid", description=__doc__)
+    parser.add_argument("--scales", type=int, nargs="+", default=[96, 128, 192])
+    parser.add_argument("--roi_side", type=int, default=40, help="the digits are 20 to 48 pixels")
+    parser.add_argument("--schedule", choices=SCHEDULES, default="four-step")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--iterations", type=int, help="N, in place of the settings'")
+    parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
+    parser.add_argument("--set", nargs="+", default=[], help="settings: train_rpn.solver.lr=0.002")
+    parser.add_argument("--data", type=Path, help="default: the scenes of `fourstep demo-data`")
+    parser.add_argument("--folder", type=Path, default=Path("build/benchmarks/pyramid"))
+    return parser.parse_args(flags)
+
+
+def trainings(
+    sections: dict[str, Any], scales: Sequence[int], roi_side: int
+) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
+    """The name of each training, its sections, and the scales it is tested at (0: as trained)."""
+    rule = sections["init_backbone"]["input"]
+    yield f"short side {rule['short_side']}", sections, (0,)
+    pyramid = {"init_backbone": {"input": {"scales": list(scales), "roi_side": roi_side}}}
+    yield "a random one of " + names(scales), merged(sections, pyramid), (*scales, 0)
+    yield f"short side {scales[-1]}", enlarged(sections, scales[-1]), (0,)
+
+
+def enlarged(sections: dict[str, Any], short_side: int) -> dict[str, Any]:
+    """The sections for another scale: the long side and the anchors grow as the short side does."""
+    rule = sections["init_backbone"]["input"]
+    growth = short_side / rule["short_side"]
+    larger = {"short_side": short_side, "long_side": round(rule["long_side"] * growth)}
+    changes: dict[str, Any] = {"init_backbone": {"input": larger}}
+    for name in ("train_rpn", "train_joint"):
+        sides = [growth * scale for scale in sections[name]["anchors"]["scales"]]
+        changes[name] = {"anchors": {"scales": sides}}
+    return merged(sections, changes)
+
+
+def names(scales: Sequence[int]) -> str:
+    """Scales in words."""
+    return ", ".join(map(str, scales))
+
+
+def measure(run: Stages, trained: Trained, scale: int) -> tuple[dict[str, float], float]:
+    """AP figures of a network at one scale (0: as trained), and seconds of test an image.
+
+    The time is that of decoding, resizing and detecting, one image after the other.
+    """
+    stage = replace(check_section("evaluate", run.sections["evaluate"]), data=run.data, scale=scale)
+    index = read_index(run.index_path)
+    network = open_network(trained.detector, index.classes, "rpn", "detector")
+    seconds, found = [], list[Found]()
+    for _ in range(PASSES):
+        start = time.perf_counter()
+        found = sorted(pass_over_split(stage, index, network), key=lambda one: one.row)
+        seconds.append(time.perf_counter() - start)
+    scores = score_detections(index, stage.split, [one.detections for one in found]).summary
+    return scores, statistics.median(seconds) / len(found)
+
+
+def results(values: argparse.Namespace) -> Iterator[Result]:
+    """A result for each training and scale of test."""
+    data = values.data or values.folder / "data"
+    if not data.exists():
+        make_demo_data(data)
+    sections = settings(values, values.seed)
+    for name, changed, scales in trainings(sections, values.scales, values.roi_side):
+        print(f"trained at {name}", file=sys.stderr, flush=True)
+        run = Stages(values.folder / "stages", data.absolute(), changed, f"pyramid: {name}")
+        trained = SCHEDULES[values.schedule](run)
+        training = sum(seconds_of(run).values())
+        pyramid = len(scales) > 1
+        for scale in scales:
+            scores, test = measure(run, trained, scale)
+            whole = "the pyramid" if pyramid else name
+            yield Result(
+                trained=name,
+                tested=f"short side {scale}" if scale else whole,
+                ap=scores["AP"],
+                ap50=scores["AP50"],
+                training=training,
+                test=test,
+            )
+
+
+def table(found: Sequence[Result]) -> str:
+    """The results in Markdown; the last column is test time relative to the first row's."""
+    rows = [
+        (
+            one.trained,
+            one.tested,
+            f"{one.ap:.3f}",
+            f"{one.ap50:.3f}",
+            f"{one.training:.0f}",
+            f"{1000 * one.test:.1f}",
+            f"x {one.test / found[0].test:.2f}",
+        )
+        for one in found
+    ]
+    lines = [HEADER, ("---",) * len(HEADER), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main(flags: list[str]) -> None:
+    """Train and test; print the table, and write it and the figures after each result."""
+    values = arguments(flags)
+    values.folder.mkdir(parents=True, exist_ok=True)
+    found: list[Result] = []
+    for one in results(values):
+        found.append(one)
+        (values.folder / "pyramid.md").write_text(table(found) + "\n")
+        content = json.dumps([asdict(each) for each in found], indent=1)
+        (values.folder / "pyramid.json").write_text(content + "\n")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
