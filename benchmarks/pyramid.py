@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.disk import ROOT
-from benchmarks.study.__main__ import settings
 from benchmarks.study.result import seconds_of
 from benchmarks.study.schedules import Trained, four_step, together
+from benchmarks.study.settings import settings
 from benchmarks.study.stages import Stages, merged
 from cli.demo_data import make_demo_data
 from components.dataset.index import read_index
@@ -117,7 +117,7 @@ def results(values: argparse.Namespace) -> Iterator[Result]:
     data = values.data or values.folder / "data"
     if not data.exists():
         make_demo_data(data)
-    sections = settings(values, values.seed)
+    sections = settings(values.params, values.set, values.seed, values.iterations)
     for name, changed, scales in trainings(sections, values.scales, values.roi_side):
         print(f"trained at {name}", file=sys.stderr, flush=True)
         run = Stages(values.folder / "stages", data.absolute(), changed, f"pyramid: {name}")

@@ -3,15 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from benchmarks.disk import ROOT, shared_folder
 from benchmarks.study.detectors import DETECTORS
 from benchmarks.study.page import table, write_study_page
 from benchmarks.study.result import read_results, result
 from benchmarks.study.schedules import SCHEDULES
+from benchmarks.study.settings import settings
 from benchmarks.study.stages import Stages
-from pipelines.sections import read_sections
 
 QUESTIONS = {"schedules": SCHEDULES, "detectors": DETECTORS}
 
@@ -34,22 +33,6 @@ def arguments(flags: list[str]) -> argparse.Namespace:
     return values
 
 
-def settings(values: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """The sections of the settings file, with a seed, and with N iterations a step."""
-    sections = read_sections(values.params, values.set)
-    weights = Path(sections["init_backbone"].get("weights", ""))
-    if weights.suffix and not weights.exists():
-        sections["init_backbone"]["weights"] = str(shared_folder() / "weights" / weights.name)
-    for name, section in sections.items():
-        if name.startswith(("train_", "finetune_")):
-            solver = section.setdefault("solver", {})
-            solver["seed"] = seed
-            if values.iterations:
-                solver["iterations"] = values.iterations
-                solver["lr_drops"] = [max(1, values.iterations * 3 // 4)]
-    return sections
-
-
 def main(flags: list[str]) -> None:
     """Run what is asked for, seed by seed; print the tables, write the pages."""
     values = arguments(flags)
@@ -62,7 +45,8 @@ def main(flags: list[str]) -> None:
                     continue
                 title = f"{name}, seed {seed}"
                 print(title, file=sys.stderr, flush=True)
-                run = Stages(values.folder / "stages", data, settings(values, seed), title)
+                sections = settings(values.params, values.set, seed, values.iterations)
+                run = Stages(values.folder / "stages", data, sections, title)
                 result(name, seed, schedule, run, folder)
         found = read_results(folder, QUESTIONS[question])
         print(table(found))
