@@ -81,8 +81,10 @@ def main(flags: Sequence[str] | None = None) -> None:
     index = read_index(given.index)
     images = [index.image(row) for row in index.rows(given.split)]
     given.proposals.parent.mkdir(parents=True, exist_ok=True)
+    aside = given.proposals.with_suffix(".part")
     found = propose_all(given.data, images, given.processes)
-    write_proposals(given.proposals, found, checkpoint="", data=index.digest)
+    write_proposals(aside, found, checkpoint="", data=index.digest)
+    aside.rename(given.proposals)
     written, counter = ProposalFile(given.proposals), RecallCounter()
     for image in images:
         counter.add(image.boxes[~image.crowd], written.image(image.image_id).boxes)

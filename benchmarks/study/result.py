@@ -54,7 +54,7 @@ def result(
 ) -> Result:
     """Train by a schedule, score what it gave, and keep that; what is kept is not done again."""
     trained = schedule(run)
-    section = merged(run.sections["evaluate"], {"detection": trained.detection})
+    section = merged(run.sections["evaluate"], trained.evaluate)
     key = value_digest([path_digest(trained.detector), path_digest(trained.rpn), section])
     path = folder / f"{name}, seed {seed}.json"
     if path.exists() and (kept := read_result(path)).key == key:
@@ -78,7 +78,8 @@ def seconds_of(run: Stages) -> dict[Path, float]:
 
 def score(trained: Trained, section: Mapping[str, Any], run: Stages) -> dict[str, float]:
     """AP figures on the split that the settings evaluate."""
-    stage = replace(check_section("evaluate", section), data=run.data)
+    stage = check_section("evaluate", section)
+    stage = replace(stage, data=run.data, given_proposals=trained.proposals)
     index = read_index(run.index_path)
     detector = open_network(trained.detector, index.classes, "detector")
     apart = trained.rpn != trained.detector

@@ -28,13 +28,15 @@ class Step:
 class Trained:
     """What a schedule ends in: the checkpoints of the detector and of the RPN, maybe the same.
 
-    ``detection`` has what is changed of the settings for detections.
+    ``evaluate`` has what is changed of the section of that name. If ``proposals`` of the test split
+    are given, no RPN is run.
     """
 
     detector: Path
     rpn: Path
     steps: tuple[Step, ...]
-    detection: Mapping[str, Any] = field(default_factory=dict)
+    evaluate: Mapping[str, Any] = field(default_factory=dict)
+    proposals: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
