@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.disk import ROOT, shared_folder
 from benchmarks.study.detectors import DETECTORS
-from benchmarks.study.page import table, write_study_page
+from benchmarks.study.page import moved_table, table, write_study_page
 from benchmarks.study.result import read_results, result
 from benchmarks.study.schedules import SCHEDULES
 from benchmarks.study.settings import settings
@@ -49,7 +49,7 @@ def main(flags: list[str]) -> None:
                 run = Stages(values.folder / "stages", data, sections, title)
                 result(name, seed, schedule, run, folder)
         found = read_results(folder, QUESTIONS[question])
-        print(table(found))
+        print(table(found), moved_table(found), sep="\n\n")
         write_study_page(folder / f"{question}.html", question, found)
 
 

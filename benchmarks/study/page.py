@@ -27,6 +27,23 @@ class Row:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class MovedRow:
+    """How far the weights of a part moved in a training: how many did, median and most change.
+
+    ``fixed``: whether all tensors of the part are bit-equal, biases and buffers too.
+    """
+
+    name: str
+    step: str
+    part: str
+    weights: int
+    moved: int
+    median: float
+    most: float
+    fixed: bool
+
+
 def rows(results: Sequence[Result]) -> list[Row]:
     """A row for each name: mean and deviation over the seeds, median of the seconds."""
     return [
@@ -47,6 +64,44 @@ def table(results: Sequence[Result]) -> str:
         f"| {row.name} | {row.seeds} | {' | '.join(row.cells)} | {row.seconds:.0f} s |"
         for row in rows(results)
     ]
+    return "\n".join(lines)
+
+
+def moved_rows(results: Sequence[Result]) -> list[MovedRow]:
+    """A row for each part of each training, over the mean changes of the seeds."""
+    return [
+        moved_row(name, step, part, [result.moved[step] for result in found])
+        for name, found in by_name(results).items()
+        for step, first in found[0].moved.items()
+        for part in PARTS
+        if part in first.fixed
+    ]
+
+
+def moved_row(name: str, step: str, part: str, movements: Sequence[Movement]) -> MovedRow:
+    """The row of a part of a training."""
+    means = mean_changes(movements)
+    changes = [change for weight, change in means.items() if weight.startswith(f"{part}.")]
+    return MovedRow(
+        name=name,
+        step=step,
+        part=part,
+        weights=len(changes),
+        moved=sum(change > 0 for change in changes),
+        median=statistics.median(changes) if changes else 0.0,
+        most=max(changes, default=0.0),
+        fixed=all(each.fixed[part] for each in movements),
+    )
+
+
+def moved_table(results: Sequence[Result]) -> str:
+    """The rows of movement in Markdown."""
+    head = ("", "training", "part", "weights that moved", "median change", "most", "bit-equal")
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for row in moved_rows(results):
+        moved = f"{row.moved} of {row.weights} | {row.median:.4f} | {row.most:.4f}"
+        equal = "yes" if row.fixed else "no"
+        lines.append(f"| {row.name} | {row.step} | {row.part} | {moved} | {equal} |")
     return "\n".join(lines)
 
 
@@ -74,12 +129,7 @@ def write_study_page(path: Path, question: str, results: Sequence[Result]) -> No
         "rows": rows(results),
         "dots": [dots(figure, names) for figure in FIGURES[:2]],
         "charts": [moved_chart(name, found) for name, found in names.items()],
-        "fixed": [
-            (name, step, part, fixed)
-            for name, found in names.items()
-            for step, moved in found[0].moved.items()
-            for part, fixed in moved.fixed.items()
-        ],
+        "moved": moved_rows(results),
     }
     write_page(path, Path(__file__).with_name("study.html.jinja"), content)
 

@@ -7,7 +7,14 @@ import pytest
 
 from benchmarks.study.detectors import DETECTORS
 from benchmarks.study.movement import Movement, movement
-from benchmarks.study.page import mean_changes, moved_chart, spread, table, write_study_page
+from benchmarks.study.page import (
+    mean_changes,
+    moved_chart,
+    moved_table,
+    spread,
+    table,
+    write_study_page,
+)
 from benchmarks.study.result import Result, read_results, result, seconds_of
 from benchmarks.study.schedules import SCHEDULES, Step
 from benchmarks.study.stages import Stages, merged
@@ -168,6 +175,9 @@ def test_the_tables_have_mean_deviation_and_median(tmp_path):
     results.append(result_of("four-step", 1, 0.25))
     cells = "0.700 ± 0.200"
     assert f"| <joint> | 3 | {cells} | {cells} | {cells} | 20 s |" in table(results)
+    moved = moved_table(results)
+    assert "| <joint> | step 3 | shared | 0 of 1 | 0.0000 | 0.0000 | yes |" in moved
+    assert "| <joint> | step 3 | rpn | 1 of 1 | 0.7000 | 0.7000 | no |" in moved
     assert "| four-step | 1 | 0.250 | 0.250 | 0.250 | 10 s |" in table(results)
     write_study_page(tmp_path / "page.html", "schedules", results)
     page = (tmp_path / "page.html").read_text()
