@@ -5,15 +5,14 @@
 trains the four steps on the embedded scenes by the settings of params.yaml three times: at their
 one scale; at a random scale of the pyramid for each image; and at the pyramid's largest scale
 alone, with anchors that are larger by as much. Then it tests what the random scales gave at each of
-them and on the whole pyramid. A stage that is done is not trained again: an interrupted run goes
-on. The table is printed and written beside the figures as JSON.
+them and on the whole pyramid, all in turn, so that what else the machine does meets all of them. A
+stage that is done is not trained again: an interrupted run goes on. The table is printed, and
+written beside the figures as JSON.
 """
 
 import argparse
 import json
-import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,25 +23,30 @@ from benchmarks.study.result import seconds_of
 from benchmarks.study.schedules import Trained, four_step, together
 from benchmarks.study.settings import settings
 from benchmarks.study.stages import Stages, merged
+from benchmarks.timing import interleaved, quiet, ratio, stopwatch, summary
 from cli.demo_data import make_demo_data
-from components.dataset.index import read_index
+from components.dataset.index import Index, read_index
+from components.evaluate import Evaluate
 from components.evaluate.passes import Found, pass_over_split
 from components.networks.checkpoint import open_network
 from components.scoring.average_precision import score_detections
+from models.faster_rcnn import FasterRCNN
 from pipelines.sections import check_section
 
 SCHEDULES: dict[str, Callable[[Stages], Trained]] = {
     "four-step": four_step,
     "joint": lambda run: together(run, "joint"),
 }
-PASSES = 3
-"""Passes over the test split; the median of their times counts, the last one's detections."""
 HEADER = ("trained at", "tested at", "AP", "AP50", "training, s", "test, ms an image", "test time")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Result:
-    """AP figures; seconds of the trainings and their proposals; seconds of test an image."""
+    """One training, tested at one scale or on the pyramid.
+
+    AP figures; seconds of the trainings and of their proposals; milliseconds of test an image, and
+    how many times as long as the first result's that is: medians of the rounds.
+    """
 
     trained: str
     tested: str
@@ -50,6 +54,29 @@ class Result:
     ap50: float
     training: float
     test: float
+    longer: float
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is tested: a network, and the evaluation with its scale."""
+
+    trained: str
+    tested: str
+    training: float
+    stage: Evaluate
+    index: Index
+    network: FasterRCNN
+
+    def test(self) -> list[Found]:
+        """A pass over the test split: decoding, resizing and detecting, one image at a time."""
+        return list(pass_over_split(self.stage, self.index, self.network))
+
+    def scores(self) -> dict[str, float]:
+        """AP figures."""
+        found = sorted(self.test(), key=lambda one: one.row)
+        detections = [one.detections for one in found]
+        return score_detections(self.index, self.stage.split, detections).summary
 
 
 def arguments(flags: list[str]) -> argparse.Namespace:
@@ -59,6 +86,9 @@ def arguments(flags: list[str]) -> argparse.Namespace:
     parser.add_argument("--roi_side", type=int, default=40, help="the digits are 20 to 48 pixels")
     parser.add_argument("--schedule", choices=SCHEDULES, default="four-step")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--seconds", type=float, default=180.0, help="of test, three rounds at least"
+    )
     parser.add_argument("--iterations", type=int, help="N, in place of the settings'")
     parser.add_argument("--params", type=Path, default=ROOT / "params.yaml")
     parser.add_argument("--set", nargs="+", default=[], help="settings: train_rpn.solver.lr=0.002")
@@ -95,25 +125,8 @@ def names(scales: Sequence[int]) -> str:
     return ", ".join(map(str, scales))
 
 
-def measure(run: Stages, trained: Trained, scale: int) -> tuple[dict[str, float], float]:
-    """AP figures of a network at one scale (0: as trained), and seconds of test an image.
-
-    The time is that of decoding, resizing and detecting, one image after the other.
-    """
-    stage = replace(check_section("evaluate", run.sections["evaluate"]), data=run.data, scale=scale)
-    index = read_index(run.index_path)
-    network = open_network(trained.detector, index.classes, "rpn", "detector")
-    seconds, found = [], list[Found]()
-    for _ in range(PASSES):
-        start = time.perf_counter()
-        found = sorted(pass_over_split(stage, index, network), key=lambda one: one.row)
-        seconds.append(time.perf_counter() - start)
-    scores = score_detections(index, stage.split, [one.detections for one in found]).summary
-    return scores, statistics.median(seconds) / len(found)
-
-
-def results(values: argparse.Namespace) -> Iterator[Result]:
-    """A result for each training and scale of test."""
+def cases(values: argparse.Namespace) -> Iterator[Case]:
+    """Train, and give what is to be tested."""
     data = values.data or values.folder / "data"
     if not data.exists():
         make_demo_data(data)
@@ -122,23 +135,37 @@ def results(values: argparse.Namespace) -> Iterator[Result]:
         print(f"trained at {name}", file=sys.stderr, flush=True)
         run = Stages(values.folder / "stages", data.absolute(), changed, f"pyramid: {name}")
         trained = SCHEDULES[values.schedule](run)
-        training = sum(seconds_of(run).values())
-        pyramid = len(scales) > 1
+        index = read_index(run.index_path)
+        network = open_network(trained.detector, index.classes, "rpn", "detector")
+        evaluate = replace(check_section("evaluate", changed["evaluate"]), data=run.data)
         for scale in scales:
-            scores, test = measure(run, trained, scale)
-            whole = "the pyramid" if pyramid else name
-            yield Result(
-                trained=name,
-                tested=f"short side {scale}" if scale else whole,
-                ap=scores["AP"],
-                ap50=scores["AP50"],
-                training=training,
-                test=test,
-            )
+            whole = "the pyramid" if network.architecture.input.scales else name
+            tested = f"short side {scale}" if scale else whole
+            training = sum(seconds_of(run).values())
+            yield Case(name, tested, training, replace(evaluate, scale=scale), index, network)
+
+
+def results(found: Sequence[Case], seconds: float) -> Iterator[Result]:
+    """The result of each case."""
+    scores = [case.scores() for case in found]
+    contenders = {f"{case.trained}, {case.tested}": stopwatch(case.test) for case in found}
+    with quiet():
+        times = list(interleaved(contenders, seconds, warm_up=0).values())
+    for case, score, own in zip(found, scores, times, strict=True):
+        images = len(case.index.rows(case.stage.split))
+        yield Result(
+            trained=case.trained,
+            tested=case.tested,
+            ap=score["AP"],
+            ap50=score["AP50"],
+            training=case.training,
+            test=1000 * summary(own).median / images,
+            longer=ratio(own, times[0]).median,
+        )
 
 
 def table(found: Sequence[Result]) -> str:
-    """The results in Markdown; the last column is test time relative to the first row's."""
+    """The results in Markdown; the last column is test time, the first row's being 1."""
     rows = [
         (
             one.trained,
@@ -146,8 +173,8 @@ def table(found: Sequence[Result]) -> str:
             f"{one.ap:.3f}",
             f"{one.ap50:.3f}",
             f"{one.training:.0f}",
-            f"{1000 * one.test:.1f}",
-            f"x {one.test / found[0].test:.2f}",
+            f"{one.test:.1f}",
+            f"x {one.longer:.2f}",
         )
         for one in found
     ]
@@ -156,16 +183,14 @@ def table(found: Sequence[Result]) -> str:
 
 
 def main(flags: list[str]) -> None:
-    """Train and test; print the table, and write it and the figures after each result."""
+    """Train and test; print the table, and write it and the figures."""
     values = arguments(flags)
     values.folder.mkdir(parents=True, exist_ok=True)
-    found: list[Result] = []
-    for one in results(values):
-        found.append(one)
-        (values.folder / "pyramid.md").write_text(table(found) + "\n")
-        content = json.dumps([asdict(each) for each in found], indent=1)
-        (values.folder / "pyramid.json").write_text(content + "\n")
+    found = list(results(list(cases(values)), values.seconds))
     print(table(found))
+    (values.folder / "pyramid.md").write_text(table(found) + "\n")
+    content = json.dumps([asdict(one) for one in found], indent=1)
+    (values.folder / "pyramid.json").write_text(content + "\n")
 
 
 if __name__ == "__main__":

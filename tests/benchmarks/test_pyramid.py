@@ -31,8 +31,8 @@ def test_anchors_grow_with_the_scale_and_nothing_else_changes():
 
 
 def test_the_table_compares_test_times_with_the_first():
-    one = Result(trained="a", tested="b", ap=0.5, ap50=0.75, training=60, test=0.02)
-    other = Result(trained="c", tested="d", ap=0.6, ap50=0.8, training=90.4, test=0.05)
+    one = Result("a", "b", ap=0.5, ap50=0.75, training=60, test=20, longer=1)
+    other = Result("c", "d", ap=0.6, ap50=0.8, training=90.4, test=50, longer=2.5)
     lines = table([one, other]).splitlines()
     assert lines[2] == "| a | b | 0.500 | 0.750 | 60 | 20.0 | x 1.00 |"
     assert lines[3] == "| c | d | 0.600 | 0.800 | 90 | 50.0 | x 2.50 |"

@@ -13,14 +13,13 @@ from components.dataset.proposal_file import ImageProposals
 from components.dataset.workers import data_loader
 from components.training.batches import (
     OwnBatches,
-    Pick,
     TrainingSet,
     collate,
     shape_groups,
     shuffled_picks,
     training_batches,
 )
-from components.training.pick import pick_of
+from components.training.pick import Pick, pick_of
 from models.parameters import InputParameters
 
 RULE = InputParameters(short_side=128, long_side=160)
