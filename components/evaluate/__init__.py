@@ -63,8 +63,6 @@ class Evaluate:
     def __post_init__(self) -> None:
         if (self.unshared_rpn is None) != (self.unshared_detector is None):
             raise ValueError("unshared_rpn, unshared_detector: give both or none of them")
-        if self.given_proposals and self.unshared_rpn:
-            raise ValueError("given_proposals, unshared_rpn: give one; both say what is proposed")
         check_scale(self)
         check_positive(self, "batch_size")
         check_at_least(self, "pictures_each", 0)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.dataset.index import Index, read_index
+from components.errors import InputError
 from components.evaluate import Evaluate
 from components.evaluate.curves import write_curves
 from components.evaluate.passes import Found, pass_over_split
@@ -27,8 +28,11 @@ def run(stage: Evaluate, run: Run) -> None:
     """Evaluate the shared network, and the unshared one if there is one; write the outputs.
 
     Raises:
-        InputError: a checkpoint of other classes or parts than needed, or a split without objects.
+        InputError: a checkpoint of other classes or parts than needed, a split without objects, or
+            both proposals and an unshared RPN are given.
     """
+    if stage.given_proposals and stage.unshared_rpn:
+        raise InputError("given_proposals, unshared_rpn: give one; both say what is proposed")
     index = read_index(stage.index)
     parts = ("detector",) if stage.given_proposals else ("rpn", "detector")
     shared = open_network(stage.detector, index.classes, *parts)

@@ -56,8 +56,3 @@ class TrainDetector:
 
     def __post_init__(self) -> None:
         check_rois("targets", self.targets, self.solver)
-        if self.classifier and not self.targets.box_loss_weight:
-            raise ValueError(
-                "targets.box_loss_weight: with 0 the box regressors of the classifier given would "
-                "learn nothing; give 1"
-            )

@@ -35,8 +35,14 @@ def run(stage: TrainDetector, run: Run) -> None:
     """Train the detector and its own convs from the initial ones, on given proposals.
 
     Raises:
-        InputError: files of other classes or data; or a classifier of another architecture.
+        InputError: files of other classes or data; a classifier of another architecture, or one
+            whose box regressors would not learn.
     """
+    if stage.classifier and not stage.targets.box_loss_weight:
+        raise InputError(
+            "targets.box_loss_weight: with 0 the box regressors of the classifier given would "
+            "learn nothing; give 1"
+        )
     index = read_index(stage.index)
     initial = read_checkpoint(stage.backbone)
     check_classes(initial, index.classes)

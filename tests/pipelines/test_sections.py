@@ -88,3 +88,12 @@ def test_settings_for_the_four_steps_alone_are_whole(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(sections))
     assert set(check_params(path)) == set(PIPELINES["four-step"])
+
+
+def test_a_classifier_without_box_regression_can_be_trained(tmp_path):
+    """A stage has more inputs than the pipelines give it, such as a classifier's box regressors."""
+    sections = yaml.safe_load((ROOT / "params.yaml").read_text())
+    sections["train_detector"].setdefault("targets", {})["box_loss_weight"] = 0
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(sections))
+    assert check_params(path)["train_detector"].targets.box_loss_weight == 0
