@@ -43,7 +43,7 @@ def candidates(
     return Proposals(boxes, scores, valid)
 
 
-def suppress(found: Proposals, parameters: ProposalParameters) -> Proposals:
+def select_proposals(found: Proposals, parameters: ProposalParameters) -> Proposals:
     """The best of candidates (B, N, 4) after NMS: K = min(post_nms, N) an image."""
     boxes, scores, valid = found
     one_group = torch.zeros_like(scores, dtype=torch.int64)

@@ -15,7 +15,7 @@ from models.boxes import box_area
 from models.fast_rcnn import Detections, FastRCNN
 from models.faster_rcnn import FasterRCNN
 from models.parameters import DetectionParameters, ProposalParameters
-from models.proposals import Proposals, suppress
+from models.proposals import Proposals, select_proposals
 from models.rpn import RPN
 
 
@@ -49,7 +49,7 @@ def propose(rpn: RPN, pyramid: Pyramid, parameters: ProposalParameters) -> Propo
         rescale(found.boxes, sizes, first) for found, sizes in zip(each, pyramid.sizes, strict=True)
     ]
     scores, valid = ([getattr(found, name) for found in each] for name in ("scores", "valid"))
-    return suppress(
+    return select_proposals(
         Proposals(torch.cat(boxes, dim=1), torch.cat(scores, dim=1), torch.cat(valid, dim=1)),
         parameters,
     )

@@ -10,7 +10,7 @@ from models.boxes import encode_boxes, take_rows
 from models.initialisation import init_normal
 from models.losses import rpn_losses
 from models.parameters import AnchorParameters, ProposalParameters, RPNTargetParameters
-from models.proposals import Proposals, candidates, suppress
+from models.proposals import Proposals, candidates, select_proposals
 from models.sampling import sample_balanced
 from models.share import WHOLE, Share
 
@@ -114,7 +114,7 @@ class RPN(nn.Module):
 
     def propose(self, features: Tensor, sizes: Tensor, parameters: ProposalParameters) -> Proposals:
         """Proposals of feature maps (B, D, H, W) for images of sizes (B, 2)."""
-        return suppress(self.candidates(features, sizes, parameters), parameters)
+        return select_proposals(self.candidates(features, sizes, parameters), parameters)
 
     def candidates(
         self, features: Tensor, sizes: Tensor, parameters: ProposalParameters

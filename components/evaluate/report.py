@@ -27,6 +27,7 @@ from components.pages.chart import (
 from components.pages.page import write_page
 from components.scoring.average_precision import RECALLS, ClassScore, Evaluation
 from components.scoring.recall import IOUS
+from models.parameters import InputParameters
 
 MEANINGS = {
     "AP": "COCO: mean over IoU 0.50 to 0.95",
@@ -48,11 +49,12 @@ JPEG_QUALITY = 80
 class Report:
     """What the page shows. `pictures` has the drawn files by rank, as `ranked` has the images.
 
-    `unshared` is None for a network that was trained jointly.
+    `unshared` is None for a network that was trained jointly; `rule` is that of the test.
     """
 
     split: str
     index: Index
+    rule: InputParameters
     images: Sequence[Image]
     shared: Evaluation
     unshared: Evaluation | None
@@ -72,6 +74,7 @@ def content(report: Report) -> dict[str, Any]:
         "split": report.split,
         "index": report.index,
         "images": len(report.images),
+        "short_sides": ", ".join(str(level.short_side) for level in report.rule.levels),
         "objects": sum(score.objects for score in report.shared.classes),
         "crowd": sum(int(image.crowd.sum()) for image in report.images),
         "compared": report.unshared is not None,
@@ -134,7 +137,7 @@ def recall_charts(recall: ProposalRecall) -> list[Chart]:
     """Recall of proposals against IoU and against their number."""
     by_iou, by_count = [], []
     for name, table in recall.tables.items():
-        title = RPNS[name] if len(recall.tables) > 1 else "RPN"
+        title = RPNS[name] if len(recall.tables) > 1 else "proposals"
         dashed = name == "unshared"
         at_half, average = table[:, 0], table.mean(axis=1)
         by_iou.append(Line(title, BLUE, dashed, points(IOUS, table[-1])))

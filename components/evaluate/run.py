@@ -22,6 +22,7 @@ from components.scoring.average_precision import Evaluation, score_detections
 from components.scoring.recall import RecallCounter
 from components.tracking import Run
 from models.faster_rcnn import FasterRCNN
+from models.parameters import InputParameters
 
 
 def run(stage: Evaluate, run: Run) -> None:
@@ -49,11 +50,11 @@ def run(stage: Evaluate, run: Run) -> None:
         scores["unshared"] = score_detections(index, stage.split, unshared_found)
     recall = ProposalRecall(counts, {name: counter.table() for name, counter in recalls.items()})
     trained = shared.architecture.input
-    scale = scale_metric(trained, trained.at(stage.scale))
-    write_metrics(stage.metrics, rounded(all_metrics(scores, recall)) | scale)
+    rule = trained.at(stage.scale)
+    write_metrics(stage.metrics, rounded(all_metrics(scores, recall)) | scale_metric(trained, rule))
     write_curves(stage.curves, scores, recall)
     write_detections(stage.detections, found)
-    show(stage, index, found, scores, recall)
+    show(stage, index, rule, found, scores, recall)
 
 
 def open_unshared(rpn: Path, detector: Path, index: Index) -> tuple[FasterRCNN, FasterRCNN]:
@@ -86,6 +87,7 @@ def all_metrics(scores: Mapping[str, Evaluation], recall: ProposalRecall) -> dic
 def show(
     stage: Evaluate,
     index: Index,
+    rule: InputParameters,
     found: Sequence[ImageDetections],
     scores: Mapping[str, Evaluation],
     recall: ProposalRecall,
@@ -97,7 +99,7 @@ def show(
     ranked = best_median_worst(matched, stage.pictures_each)
     pictures = write_pictures(stage.pictures, stage.data, ranked, index.classes)
     compared = scores["shared"], scores.get("unshared")
-    report = Report(stage.split, index, images, *compared, recall, ranked, pictures)
+    report = Report(stage.split, index, rule, images, *compared, recall, ranked, pictures)
     write_report(stage.report, report)
 
 

@@ -14,7 +14,9 @@ from components.evaluate.ranking import Matched, best_median_worst, match
 from components.evaluate.report import Report, write_report
 from components.scoring.average_precision import ClassScore, Evaluation
 from components.scoring.recall import RecallCounter
+from models.parameters import InputParameters
 
+RULE = InputParameters(short_side=32, long_side=40, scales=(32, 48))
 A, B, C = [0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 10, 30]
 
 
@@ -167,7 +169,7 @@ def report_of(folder: Path) -> Path:
     scores = evaluation_of(CLASSES[:1], 0.75), evaluation_of(CLASSES[:1], 0.5)
     write_report(
         folder / "report.html",
-        Report("test", index, [image], *scores, RECALL, ranked, pictures),
+        Report("test", index, RULE, [image], *scores, RECALL, ranked, pictures),
     )
     return folder / "report.html"
 
@@ -181,6 +183,7 @@ def test_report_escapes_names_and_needs_no_other_file(tmp_path: Path) -> None:
     assert "+0.250" in page
     assert page.count("data:image/jpeg;base64,") == 1
     assert "http" not in page
+    assert "short side 32, 48 pixels" in page
     assert "2 classes have no object in this split" in page
 
 

@@ -1,7 +1,7 @@
 import torch
 
 from models.parameters import ProposalParameters
-from models.proposals import candidates, suppress
+from models.proposals import candidates, select_proposals
 
 ANCHORS = torch.tensor([[0.0, 0, 40, 40], [2, 2, 42, 42], [60, 60, 100, 100], [80, 0, 84, 4]])
 
@@ -11,7 +11,7 @@ def select(logits, sizes=((100, 100),), **limits):
     deltas = torch.zeros(batch, len(ANCHORS), 4)
     parameters = ProposalParameters(**{"min_size": 16, **limits})
     found = candidates(torch.tensor(logits), deltas, ANCHORS, torch.tensor(sizes), parameters)
-    return suppress(found, parameters)
+    return select_proposals(found, parameters)
 
 
 def test_nms_size_limit_and_order():

@@ -115,7 +115,7 @@ def evaluation_page(folder, index):
     scores = [ClassScore(name, 3, figures, np.full(101, 0.5)) for name in index.classes]
     both = [Evaluation(figures, scores)] * 2
     recall = ProposalRecall((10,), {"unshared": np.ones((1, 10)), "shared": np.ones((1, 10))})
-    report = Report("train", index, [image], *both, recall, ranked, pictures)
+    report = Report("train", index, InputParameters(), [image], *both, recall, ranked, pictures)
     write_report(folder / "evaluation.html", report)
 
 
