@@ -64,7 +64,7 @@ def inputs(tmp_path_factory, demo_data, demo_index, demo_index_path):
     save_checkpoint(folder / "backbone", tensors, architecture, {}, {})
     source = np.random.default_rng(0)
     proposals = [
-        ImageProposals(image.image_id, near(image.boxes, source), np.ones(9 * len(image.boxes)))
+        ImageProposals(image.image_id, near(image, source), np.ones(9 * len(image.boxes)))
         for image in map(demo_index.image, demo_index.rows("train"))
     ]
     write_proposals(folder / "proposals", proposals, checkpoint="", data=demo_index.digest)
@@ -76,9 +76,11 @@ def inputs(tmp_path_factory, demo_data, demo_index, demo_index_path):
     }
 
 
-def near(boxes, source):
-    """Nine boxes (9 K, 4) around each of some (K, 4); their number differs between images."""
-    return np.repeat(boxes, 9, axis=0) + source.normal(0, 3, (9 * len(boxes), 4)).round(2)
+def near(image, source):
+    """Nine boxes (9 K, 4) near each of an image's K; their number differs between images."""
+    boxes = np.repeat(image.boxes, 9, axis=0)
+    boxes = boxes + source.normal(0, 3, boxes.shape).round(2)
+    return boxes.clip(0, np.tile([image.width, image.height], 2))
 
 
 def flags(stage, out, inputs, **solver):
