@@ -201,6 +201,7 @@ def main() -> None:
     """Soak for some minutes; print the table, write soak.json and soak.svg."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak")
     parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each training")
     parser.add_argument("--folder", type=Path, default=Path("build/benchmarks/soak"))
     values = parser.parse_args()
     values.folder.mkdir(parents=True, exist_ok=True)
@@ -208,7 +209,7 @@ def main() -> None:
     keep_freed_memory()  # as the stages' command does
     samples = list[Sample]()
     with tempfile.TemporaryDirectory() as folder:
-        soak = Soak(Path(folder), *make_index(Path(folder)))
+        soak = Soak(Path(folder), *make_index(Path(folder)), values.steps)
         soak.prepare()
         end = time.monotonic() + 60 * values.minutes  # of the rounds alone; one is always run
         for sample in soak.rounds(lambda done: not done or time.monotonic() < end):
