@@ -7,6 +7,7 @@ os.environ["DVC_NO_ANALYTICS"] = "true"
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,24 @@ import torch
 from hypothesis import settings
 
 from components.dataset.index import Index, read_index
+from tests.components.tracked_stages import OUTSIDE
 
 torch.set_num_threads(2)
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
 settings.load_profile("no deadline")
+
+
+@pytest.fixture(autouse=True)
+def _environment_is_left_as_it_was() -> Iterator[None]:
+    """A variable that a test leaves behind would change a later one, far from its cause."""
+    before = told_stages()
+    yield
+    assert told_stages() == before, "the test has left variables of the environment changed"
+
+
+def told_stages() -> dict[str, str]:
+    """The variables that tell a stage where it is, and in which run."""
+    return {name: value for name, value in os.environ.items() if name.startswith(OUTSIDE)}
 
 
 def run_stage(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:

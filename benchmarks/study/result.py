@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 from benchmarks.study.movement import Movement, movement
 from benchmarks.study.schedules import Trained
@@ -29,7 +30,7 @@ TRAINING = ("train_", "finetune_", "generate_proposals_")
 class Result:
     """AP figures; seconds of the trainings and of their proposals; movement by step and tensor.
 
-    ``key`` tells which networks and settings were scored.
+    ``key`` tells which networks, proposals and settings were scored.
     """
 
     name: str
@@ -55,7 +56,8 @@ def result(
     """Train by a schedule, score what it gave, and keep that; what is kept is not done again."""
     trained = schedule(run)
     section = merged(run.sections["evaluate"], trained.evaluate)
-    key = value_digest([path_digest(trained.detector), path_digest(trained.rpn), section])
+    files = [trained.detector, trained.rpn, *([trained.proposals] if trained.proposals else [])]
+    key = value_digest([*map(path_digest, files), section])
     path = folder / f"{name}, seed {seed}.json"
     if path.exists() and (kept := read_result(path)).key == key:
         return kept
@@ -91,9 +93,9 @@ def score(trained: Trained, section: Mapping[str, Any], run: Stages) -> dict[str
 def record(found: Result, run: Stages, path: Path) -> None:
     """Keep a result, and tell MLflow."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.environ |= run.names("compare")
     stage = Compare(metrics=path, name=found.name, seed=found.seed)
-    with track(stage), whole_outputs(stage) as aside:
+    named = patch.dict(os.environ, run.names("compare"))
+    with named, track(stage), whole_outputs(stage) as aside:
         write_metrics(aside.metrics, asdict(found))
 
 

@@ -1,7 +1,7 @@
 """The study of schedules: what is reused, how movement is counted, what the tables say."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -162,6 +162,15 @@ def test_a_result_that_is_kept_is_not_scored_again(stages, tmp_path, monkeypatch
     other.sections = merged(SECTIONS, {"train_joint": {"solver": {"iterations": 5}}})
     result("joint", 1, SCHEDULES["joint"], other, tmp_path / "results")
     assert len(scored) == 2
+    for count, content in ((3, "some boxes"), (3, "some boxes"), (4, "others")):
+        (tmp_path / "given").write_text(content)
+        result("joint", 1, on_given_proposals(tmp_path / "given"), other, tmp_path / "results")
+        assert len(scored) == count
+
+
+def on_given_proposals(path):
+    """Joint training, tested on proposals of a file."""
+    return lambda run: replace(SCHEDULES["joint"](run), proposals=path)
 
 
 def result_of(name, seed, score):
