@@ -27,10 +27,10 @@ class Budget:
 
     @property
     def networks(self) -> tuple[BackboneName, ...]:
-        """The networks to measure: on a GPU the one of its goal, if quick a small one."""
+        """The networks to measure: on a GPU those of the VOC presets, if quick a small one."""
         if self.quick:
             return ("mobilenet_v2",)
-        return ("resnet50",) if self.device == "cuda" else ("mobilenet_v2", "resnet18")
+        return ("resnet50", "vgg16") if self.device == "cuda" else ("mobilenet_v2", "resnet18")
 
     def share(self, parts: int) -> float:
         """Seconds for each of ``parts`` equal parts; next to none if quick."""

@@ -1,6 +1,7 @@
 """What of the four steps is bit-equal, what is only close, and by how much.
 
-    python -m benchmarks.determinism
+    python -m benchmarks.determinism                           # all that this machine can
+    python -m benchmarks.determinism 'GPU, not CPU' 'GPU, twice'   # some of it
 
 The real stages, a process each, train shortly on a dozen demo scenes. The same chain, from step 1
 to step 4, is run again with one thing changed, and what it leaves is compared with the first's.
@@ -259,8 +260,13 @@ HEAD = (
 def main() -> None:
     """Run all chains; print the table, write determinism.json. Exit 1 if a promise is broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.determinism")
+    names = [variant.name for variant in VARIANTS]
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=", ".join(map(repr, names)))
     parser.add_argument("--folder", type=Path, default=Path("build/benchmarks"))
     values = parser.parse_args()
+    if unknown := set(values.variants) - set(names):
+        parser.error(f"no variant {unknown.pop()!r}; there are {', '.join(map(repr, names))}")
+    wanted = [variant for variant in VARIANTS if variant.name in (values.variants or names)]
     values.folder.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {}
     broken = []
@@ -271,7 +277,7 @@ def main() -> None:
         run_use("init_backbone", folder / "first", data, first)
         run_chain(folder / "first", folder / "first", data, first)
         print(HEAD, flush=True)
-        for variant in VARIANTS:
+        for variant in wanted:
             if variant.gpu and not torch.cuda.is_available():
                 print(f"| {variant.name} | {NO_GPU} | | | | |")
                 continue
