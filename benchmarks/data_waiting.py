@@ -5,9 +5,11 @@ from benchmarks.contenders import IMAGES
 from benchmarks.disk import bccd_index, loaded, scene_files
 from benchmarks.ours import build_network, timed_training, trained_parts
 from benchmarks.table import Row
+from components.dataset.workers import worker_count
 from components.training.batches import PREFETCHED, TrainingSet
 
-WORKERS = (0, 1, 2)
+WORKERS = sorted({0, 1, 2, worker_count()})
+"""The last is what a training takes by itself."""
 LEAST = 8
 
 
@@ -39,5 +41,7 @@ def run(budget: Budget) -> list[Row]:
 
 
 def iterations(budget: Budget) -> int:
-    """Iterations that count, for each number of workers: half a second each is assumed."""
-    return 2 if budget.quick else max(LEAST, int(budget.seconds / len(WORKERS) / 0.5) - PREFETCHED)
+    """Iterations that count, by the seconds that one is assumed to take."""
+    each = 0.05 if budget.device == "cuda" else 0.5
+    many = int(budget.seconds / len(WORKERS) / each) - max(WORKERS) * PREFETCHED
+    return 2 if budget.quick else max(LEAST, many)

@@ -14,6 +14,7 @@ from benchmarks.ours import SOLVER
 from benchmarks.scenes import scene, write_scenes
 from components.dataset.index import Index, read_index
 from components.dataset.proposal_file import ImageProposals, ProposalFile, write_proposals
+from components.dataset.workers import USUAL
 from components.training.batches import Batch, TrainingSet, training_batches
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +58,7 @@ def scene_files(folder: Path, count: int, size: tuple[int, int]) -> tuple[Index,
     return index, ProposalFile(path)
 
 
-def loaded(dataset: TrainingSet, workers: int, flip: bool = True) -> Batches:
+def loaded(dataset: TrainingSet, workers: int = USUAL, flip: bool = True) -> Batches:
     """Batches of the training split, read by the project's own loader."""
 
     def batches(count: int) -> Iterable[Batch]:

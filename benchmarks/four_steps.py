@@ -21,6 +21,7 @@ from benchmarks.table import Row
 from benchmarks.timing import Seconds, Times, interleaved, quiet, summary
 from components.dataset.index import Index
 from components.dataset.proposal_file import ProposalFile
+from components.dataset.workers import USUAL
 from components.finetune.run import open_features, trained_part
 from components.networks.device import on_device
 from components.networks.inference import propose_split
@@ -33,8 +34,8 @@ FILES = 16
 SKIPPED, TURN = 6, 6
 """Iterations of a turn: those that read what the loader had ready at the start do not count."""
 NOTE = (
-    "COMPUTED from measured medians: seconds of 1168 iterations of each step with data loading "
-    "(one worker), proposals of 292 images twice, features of 584 images and mirror images twice; "
+    "COMPUTED from measured medians: seconds of 1168 iterations of each step with data loading, "
+    "proposals of 292 images twice, features of 584 images and mirror images twice; "
     "theirs: 1168 joint steps with the same loader. Start-up of the stages is not in it"
 )
 
@@ -90,8 +91,8 @@ def contenders(
     """Each part of both trainings, with its data read from files."""
     network = build_network("mobilenet_v2", budget.size, CLASSES)
     rule = network.architecture.input
-    images = loaded(TrainingSet(folder, index, rule), 1)
-    with_proposals = loaded(TrainingSet(folder, index, rule, proposals), 1)
+    images = loaded(TrainingSet(folder, index, rule))
+    with_proposals = loaded(TrainingSet(folder, index, rule, proposals))
     turn, skipped = (1, 1) if budget.quick else (TURN, SKIPPED)
     return {
         "joint": their_step(network, images, budget, turn, skipped),
@@ -121,7 +122,7 @@ def finetuning(
         features = open_features(stage, network, index, "benchmark")
     dataset = TrainingSet(folder, index, network.architecture.input, proposals, features)
     part, losses = trained_part(stage, network)
-    return timed_steps(network, [part], losses, loaded(dataset, 1, flip=False), turn, skipped)
+    return timed_steps(network, [part], losses, loaded(dataset, flip=False), turn, skipped)
 
 
 def proposing(network: FasterRCNN, folder: Path, index: Index) -> float:
@@ -137,7 +138,8 @@ def computing(network: FasterRCNN, folder: Path, index: Index) -> float:
     network = on_device(copy.deepcopy(network))
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         stage = replace(finetune_stage(folder, "rpn", 50.0), scratch=Path(scratch))
-        stage = replace(stage, solver=replace(stage.solver, iterations=8 * len(index.table)))
+        solver = replace(stage.solver, iterations=8 * len(index.table), workers=USUAL)
+        stage = replace(stage, solver=solver)
         start = time.perf_counter()
         with quiet():
             open_features(stage, network, index, "benchmark")

@@ -132,7 +132,7 @@ def split_batches(
         for rows in by_size.values()
         for start in range(0, len(rows), batch_size)
     ]
-    loader = data_loader(Images(data, index, rule), batch_sampler=batches, num_workers=1)
+    loader = data_loader(Images(data, index, rule), batch_sampler=batches)
     for own, loaded in zip(batches, progress(loader, len(batches), description), strict=True):
         pixels = [level.to(default_device()) for level in loaded]
         sizes = [torch.tensor(p.shape[2:], device=p.device).expand(len(own), 2) for p in pixels]

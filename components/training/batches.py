@@ -281,9 +281,9 @@ def training_batches(
     )
     loader = data_loader(
         OwnBatches(dataset, picks[first:], own_images(batch_size)),
+        workers,
+        PREFETCHED,
         batch_size=None,
-        num_workers=workers,
-        prefetch_factor=PREFETCHED if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
     return iter(loader)

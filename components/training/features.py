@@ -148,7 +148,7 @@ def cached_features(
         network: with the frozen convs, on the default device and in eval mode.
         data: the data set's folder.
         index: its index.
-        workers: processes that decode images.
+        workers: processes that decode images (`components.dataset.workers`).
 
     Raises:
         InputError: the disk is full.
@@ -186,7 +186,7 @@ def _compute(network: FasterRCNN, images: _Images, workers: int) -> Iterator[Ten
     if not len(images):
         return
     device = default_device()
-    loader = data_loader(images, batch_size=None, num_workers=workers)
+    loader = data_loader(images, workers, batch_size=None)
     for pixels in progress(loader, len(images), "shared features, once"):
         yield frozen_features(network, pixels.to(device)).permute(1, 2, 0).contiguous().cpu()
 

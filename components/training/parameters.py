@@ -39,8 +39,9 @@ class SolverParameters:
     """Mirror each image with probability 0.5: the papers' only augmentation."""
     seed: int = 1
     """Of initialisation, order, mirroring and sampling."""
-    workers: int = 1
-    """Processes that decode images; the result does not depend on them."""
+    workers: int = -1
+    """Processes that decode images; the result does not depend on them. -1 takes one on a CPU, and
+    with a GPU one for each core but one, up to 8."""
     log_every: int = 20
     """Iterations between two lines of the loss curve; losses are checked at each."""
     checkpoint_every: int = 500
@@ -49,8 +50,9 @@ class SolverParameters:
     def __post_init__(self) -> None:
         check_positive(self, "lr", "iterations", "images_per_batch", "log_every")
         check_positive(self, "lr_drops", "checkpoint_every")
-        for name in ("warmup_iterations", "momentum", "weight_decay", "workers"):
+        for name in ("warmup_iterations", "momentum", "weight_decay"):
             check_at_least(self, name, 0)
+        check_at_least(self, "workers", -1)
         if self.momentum >= 1:
             raise ValueError(f"momentum: {self.momentum} is not allowed, it must be below 1")
         check_at_most(self, "iterations", MOST_ITERATIONS)

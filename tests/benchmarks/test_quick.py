@@ -8,6 +8,7 @@ import torch
 
 from benchmarks.__main__ import ALONE, SECONDS, arguments
 from benchmarks.budget import Budget
+from benchmarks.data_waiting import WORKERS
 from benchmarks.suite import run_all
 
 ROWS = {
@@ -17,7 +18,7 @@ ROWS = {
     "proposals": 2,
     "inference": 4,
     "roi_sharing": 2,
-    "data_waiting": 3,
+    "data_waiting": len(WORKERS),
     "roofline": 5,
     "profile": 0,
     "precision": 4,

@@ -10,7 +10,7 @@ import torch
 from components.dataset.images import resize_image, resized_size, stack_padded
 from components.dataset.index import Index
 from components.dataset.proposal_file import ImageProposals
-from components.dataset.workers import data_loader
+from components.dataset.workers import data_loader, worker_count
 from components.training.batches import (
     OwnBatches,
     TrainingSet,
@@ -210,6 +210,21 @@ def test_batches_are_pinned_for_a_gpu(demo_data, demo_index):
     assert pinned.boxes.is_pinned()
 
 
+@pytest.mark.parametrize(
+    ("gpu", "cores", "processes", "count"),
+    [(False, 16, 1, 1), (True, 1, 1, 1), (True, 6, 1, 5), (True, 64, 1, 8), (True, 64, 16, 3)],
+)
+def test_a_gpu_gets_as_many_workers_as_there_are_cores_for_it(
+    gpu, cores, processes, count, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(cores))
+    for name, value in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", processes)):
+        monkeypatch.setenv(name, str(value))
+    assert worker_count() == count
+    assert worker_count(0) == 0
+
+
 def test_garbage_is_gone_before_workers_are_forked():
     """A worker that destroys an ONNX Runtime session of its parent's never ends."""
 
@@ -223,7 +238,7 @@ def test_garbage_is_gone_before_workers_are_forked():
     try:
         del session
         assert destroyed == []
-        assert list(data_loader([1, 2], num_workers=1, batch_size=None)) == [1, 2]
+        assert list(data_loader([1, 2], workers=1, batch_size=None)) == [1, 2]
         assert destroyed == [True]
     finally:
         gc.enable()

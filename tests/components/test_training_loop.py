@@ -42,7 +42,7 @@ class Net(nn.Module):
 
 def losses_of(net):
     def losses(batch, generator):
-        noise = torch.rand((), generator=generator)
+        noise = torch.rand((), generator=generator, device=generator.device)
         output = net.head(net.shared(batch.images).mean((2, 3)))
         return {"fit": (output - 1 - noise).square().mean(), "size": net.head.weight.square().sum()}
 

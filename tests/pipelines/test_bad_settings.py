@@ -75,7 +75,7 @@ RANGES = [
     ("train_rpn.solver.images_per_batch", -2, r"images_per_batch: -2 .* above 0"),
     ("train_rpn.solver.seed", -1, r"seed: -1 .* at least 0"),
     ("train_rpn.solver.seed", 2**63, r"seed: 9223372036854775808 .* at most"),
-    ("train_rpn.solver.workers", -1, r"workers: -1 .* at least 0"),
+    ("train_rpn.solver.workers", -2, r"workers: -2 .* at least -1"),
     ("train_rpn.solver.log_every", 0, r"log_every: 0 .* above 0"),
     ("train_rpn.solver.checkpoint_every", 0, r"checkpoint_every: 0 .* above 0"),
     ("train_rpn.anchors.scales", [1.0, NAN], r"anchors\.scales: \(1\.0, nan\) .* above 0"),
