@@ -1,11 +1,10 @@
 """The stages of the four steps on a dozen demo scenes, wired as dvc.yaml wires them."""
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.validated import validated
 from cli.demo_data import make_demo_data
 from components.command_line import arguments, path_arguments
 from components.contract import load_stage
@@ -64,11 +63,11 @@ def flags(
 
 
 def make_index(folder: Path) -> tuple[Path, Path]:
-    """A dozen training and six test scenes below a folder, and their index by validate_data."""
-    data, out = folder / "data", folder / "validated"
-    make_demo_data(data, train_images=12, test_images=6)
-    names = ("index", "metrics", "result", "report", "scratch")
-    written = [word for name in names for word in (f"--{name}", str(out / name))]
-    command = [sys.executable, "-m", "components.validate_data", "--data", str(data), *written]
-    subprocess.run(command, check=True, capture_output=True)
-    return data, out / "index"
+    """A dozen training and six test scenes below a folder, and their index by validate_data.
+
+    What is there already is not made again.
+    """
+    data = folder / "data"
+    if not data.exists():
+        make_demo_data(data, train_images=12, test_images=6)
+    return data, validated(data, folder / "validated")

@@ -1,7 +1,7 @@
 """What of the four steps is bit-equal, what is only close, and by how much.
 
-    python -m benchmarks.determinism                           # all that this machine can
-    python -m benchmarks.determinism 'GPU, not CPU' 'GPU, twice'   # some of it
+    python -m benchmarks.determinism                # all that this machine can
+    python -m benchmarks.determinism 'GPU, twice'   # that and what it is compared with
 
 The real stages, a process each, train shortly on a dozen demo scenes. The same chain, from step 1
 to step 4, is run again with one thing changed, and what it leaves is compared with the first's.
@@ -263,21 +263,23 @@ def main() -> None:
     names = [variant.name for variant in VARIANTS]
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help=", ".join(map(repr, names)))
     parser.add_argument("--folder", type=Path, default=Path("build/benchmarks"))
+    parser.add_argument(
+        "--data", type=Path, help="folder of the scenes; made if they are not there"
+    )
     values = parser.parse_args()
     if unknown := set(values.variants) - set(names):
         parser.error(f"no variant {unknown.pop()!r}; there are {', '.join(map(repr, names))}")
-    wanted = [variant for variant in VARIANTS if variant.name in (values.variants or names)]
     values.folder.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {}
     broken = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        data = make_index(folder)
+        data = make_index((values.data or folder).absolute())
         first = Variant("first", True)
         run_use("init_backbone", folder / "first", data, first)
         run_chain(folder / "first", folder / "first", data, first)
         print(HEAD, flush=True)
-        for variant in wanted:
+        for variant in chosen(values.variants or names):
             if variant.gpu and not torch.cuda.is_available():
                 print(f"| {variant.name} | {NO_GPU} | | | | |")
                 continue
@@ -292,6 +294,12 @@ def main() -> None:
     (values.folder / "determinism.json").write_text(json.dumps(content, indent=1) + "\n")
     if broken:
         sys.exit("promised to be bit-equal, and is not: " + "; ".join(broken))
+
+
+def chosen(names: list[str]) -> list[Variant]:
+    """The variants of these names, and those that they are compared with."""
+    wanted = {*names, *(variant.against for variant in VARIANTS if variant.name in names)}
+    return [variant for variant in VARIANTS if variant.name in wanted]
 
 
 def kept(found: Difference) -> bool:

@@ -1,8 +1,6 @@
 """Training from files, as the stages do it: scenes, or BCCD where its folder is."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import yaml
 from benchmarks.contenders import IMAGES, Batches
 from benchmarks.ours import SOLVER
 from benchmarks.scenes import scene, write_scenes
+from benchmarks.validated import validated
 from components.dataset.index import Index, read_index
 from components.dataset.proposal_file import ImageProposals, ProposalFile, write_proposals
 from components.dataset.workers import USUAL
@@ -36,14 +35,8 @@ def bccd_index(folder: Path) -> tuple[Path, Index] | None:
     data = shared_folder() / "data" / "bccd"
     if not data.is_dir():
         return None
-    files = {"index": "index.arrow", "metrics": "metrics.json", "result": "result.json"}
-    files |= {"report": "report.html", "scratch": "scratch"}
-    outputs = [f"--{flag}={(folder / name).absolute()}" for flag, name in files.items()]
-    command = [sys.executable, "-m", "components.validate_data", f"--data={data}", *outputs]
-    options = ["--train=trainval", "--on_bad_box=drop"]
-    off = os.environ | {"FOURSTEP_TRACKING": "off"}
-    subprocess.run([*command, *options], check=True, capture_output=True, cwd=ROOT, env=off)
-    return data, read_index(folder / "index.arrow")
+    options = ("--train=trainval", "--on_bad_box=drop")
+    return data, read_index(validated(data, folder, *options))
 
 
 def scene_files(folder: Path, count: int, size: tuple[int, int]) -> tuple[Index, ProposalFile]:
