@@ -22,7 +22,7 @@ from components.dataset.images import read_image, resize_image
 from components.dataset.index import Image, read_index
 from components.dataset.proposal_file import ImageProposals, ProposalFile, write_proposals
 from components.progress import progress
-from components.scoring.recall import COUNTS, RecallCounter, recall_metrics
+from components.scoring.recall import recall_metrics, recall_of
 from models.parameters import InputParameters
 
 VOC_SIZE = InputParameters(short_side=375, long_side=500)
@@ -85,11 +85,9 @@ def main(flags: Sequence[str] | None = None) -> None:
     found = propose_all(given.data, images, given.processes)
     write_proposals(aside, found, checkpoint="", data=index.digest)
     aside.rename(given.proposals)
-    written, counter = ProposalFile(given.proposals), RecallCounter()
-    for image in images:
-        counter.add(image.boxes[~image.crowd], written.image(image.image_id).boxes)
+    written = ProposalFile(given.proposals)
     print(f"{written.proposals / len(images):.0f} proposals an image; recall by their number n:")
-    for name, value in recall_metrics(counter.table(), COUNTS).items():
+    for name, value in recall_metrics(recall_of(written, index, given.split)).items():
         print(f"{name} {value:.3f}")
 
 

@@ -34,8 +34,9 @@ class Taught:
 class Explanation:
     """One image on its way through the network.
 
-    first: step 1's proposals, None without its checkpoint; third: step 3's, which this network's
-    RPN makes; taught: None where neither ground truth nor a confident detection is there.
+    first: step 1's proposals, None without its checkpoint; own: those of this network's RPN (in
+    four-step training step 3's); taught: None where neither ground truth nor a confident detection
+    is there.
     """
 
     scene: Scene
@@ -43,7 +44,7 @@ class Explanation:
     settings: Settings
     anchors: Anchors
     first: Proposals | None
-    third: Proposals
+    own: Proposals
     detections: Detections
     pooled: PooledRoI | None
     taught: Taught | None
@@ -64,27 +65,27 @@ class Explanation:
 def explain_scene(
     scene: Scene, network: FasterRCNN, first: FasterRCNN | None, settings: Settings
 ) -> Explanation:
-    """Run an image through step 4's network and, for its proposals, step 1's."""
+    """Run an image through the network and, for its proposals, step 1's."""
     rpn, detector = network.require_rpn(), network.require_detector()
     features = network.features(scene.pixels)
-    third = rpn.propose(features, scene.sizes, settings.proposals)
-    found = detector.detect(features, third, scene.sizes, settings.detection)
+    own = rpn.propose(features, scene.sizes, settings.proposals)
+    found = detector.detect(features, own, scene.sizes, settings.detection)
     parameters = network.architecture.anchors or AnchorParameters()
     anchors = grid(rpn, features, scene.sizes, parameters)
     truth = scene.truth or stand_ins(found)
-    taught = teach(network, features, anchors, third, truth, settings) if truth else None
-    best = third.boxes[0, third.valid[0]][:BEST]
+    taught = teach(network, features, anchors, own, truth, settings) if truth else None
+    best = own.boxes[0, own.valid[0]][:BEST]
     return Explanation(
         scene=scene,
         architecture=network.architecture,
         settings=settings,
         anchors=anchors,
         first=first.propose(scene.pixels, scene.sizes, settings.proposals) if first else None,
-        third=third,
+        own=own,
         detections=found,
         pooled=pooled_roi(detector, features, largest(best)) if len(best) else None,
         taught=taught,
-        steps=step_table(network.architecture),
+        steps=step_table(network.architecture, settings.schedule),
     )
 
 

@@ -69,7 +69,7 @@ def pooled_figures(pooled: PooledRoI) -> dict[str, Any]:
 
 
 def part_figures(part: Part) -> dict[str, Any]:
-    """A part of the network through the four steps."""
+    """A part of the network through the steps of its schedule."""
     steps = {f"step{step}": state for step, state in part.states.items()}
     return {"part": part.name, "parameters": part.parameters, **steps}
 

@@ -11,7 +11,7 @@ from PIL import Image
 from cli.explain.explanation import BEST, Explanation
 from cli.explain.figures import figures
 from cli.explain.scene import CONFIDENT
-from cli.explain.steps import STEPS
+from cli.explain.steps import SCHEDULES
 from components.pages.page import write_page
 
 JPEG_QUALITY = 76
@@ -32,7 +32,8 @@ def content(explanation: Explanation, pictures: Mapping[str, Image.Image]) -> di
         "figures": figures(explanation),
         "first": explanation.first is not None,
         "pictures": {name: inline(picture) for name, picture in pictures.items()},
-        "titles": STEPS,
+        "four_step": explanation.settings.schedule == "four_step",
+        "titles": SCHEDULES[explanation.settings.schedule],
         "confident": CONFIDENT,
         "best": BEST,
     }

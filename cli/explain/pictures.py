@@ -44,11 +44,12 @@ def draw_pictures(explanation: Explanation) -> dict[str, Image.Image]:
 
 
 def draw_proposals(photo: Image.Image, explanation: Explanation) -> Image.Image:
-    """The best proposals after step 1, if its checkpoint is there, beside those after step 3."""
-    third = draw_best(photo, explanation.third, "step 3")
+    """The network's best proposals, beside those after step 1 if its checkpoint is there."""
+    four_step = explanation.settings.schedule == "four_step"
+    own = draw_best(photo, explanation.own, "step 3" if four_step else "joint training")
     if explanation.first is None:
-        return third
-    return beside(draw_best(photo, explanation.first, "step 1"), third)
+        return own
+    return beside(draw_best(photo, explanation.first, "step 1"), own)
 
 
 def draw_best(photo: Image.Image, proposals: Proposals, name: str) -> Image.Image:

@@ -12,11 +12,12 @@ from cli.explain.figures import figures
 from cli.explain.page import jpeg, write_explanation
 from cli.explain.pictures import draw_pictures
 from cli.explain.scene import open_scene
-from cli.explain.settings import read_settings
+from cli.explain.settings import read_settings, schedule_of
 from components.dataset.index import Index, read_index
 from components.disk import check_writable, room_for
 from components.errors import InputError
 from components.networks.checkpoint import (
+    Checkpoint,
     check_alike,
     check_parts,
     load_network,
@@ -32,12 +33,13 @@ def explain(
     output: Path = Path("explain.html"),
     pictures: Path | None = None,
 ) -> Explanation:
-    """Write a page that shows an image's way through the four steps.
+    """Write a page that shows an image's way through the network and its training.
 
     Args:
         image: the image file.
-        network: checkpoint of step 4.
-        rpn: checkpoint of step 1; by default `RPN`, and without it where that is absent.
+        network: checkpoint of step 4, or of joint training.
+        rpn: checkpoint of step 1; by default `RPN`, and without it where that is absent. Joint
+            training has no step 1.
         index: of the data set; by default `INDEX`, and without it where that is absent. It gives
             the ground truth of an image that it has.
         output: the page.
@@ -47,20 +49,19 @@ def explain(
         InputError: a file is absent or not what it should be, a checkpoint lacks a part, or files
             do not belong together.
     """
-    network, rpn, index = existing(network), given_or(rpn, RPN), given_or(index, INDEX)
+    network, index = existing(network), given_or(index, INDEX)
     if output.is_dir():
         raise InputError(f"{output}: is a folder; give a file for the page, with --output")
     check_writable(aside(output))
-    fourth, first = read_checkpoint(network), read_checkpoint(rpn) if rpn else None
-    check_parts(fourth, "rpn", "detector")
-    known = open_index(index, network, fourth.architecture.classes) if index else None
-    if first:
-        check_parts(first, "rpn")
-        check_alike(fourth, first)
-    scene = open_scene(image, known, fourth.architecture.input)
+    last = read_checkpoint(network)
+    check_parts(last, "rpn", "detector")
+    known = open_index(index, network, last.architecture.classes) if index else None
+    first = open_first(rpn, last)
+    scene = open_scene(image, known, last.architecture.input)
     loaded = load_network(network)
-    settings = read_settings(fourth, first, loaded.stride)
-    explanation = explain_scene(scene, loaded, load_network(rpn) if rpn else None, settings)
+    settings = read_settings(last, first, loaded.stride)
+    earlier = load_network(first.path) if first else None
+    explanation = explain_scene(scene, loaded, earlier, settings)
     drawn = draw_pictures(explanation)
     with room_for(output):
         write_explanation(aside(output), explanation, drawn)
@@ -86,6 +87,24 @@ def given_or(path: Path | None, default: Path) -> Path | None:
     if path:
         return existing(path)
     return default if default.is_file() else None
+
+
+def open_first(rpn: Path | None, last: Checkpoint) -> Checkpoint | None:
+    """Step 1's checkpoint for a network of step 4; None for one of joint training.
+
+    Raises:
+        InputError: it is none of this network, or one was given and there is no step 1.
+    """
+    if schedule_of(last) != "four_step":
+        if rpn:
+            raise InputError(f"{rpn}: {last.path} was trained jointly, without step 1; omit --rpn")
+        return None
+    if not (path := given_or(rpn, RPN)):
+        return None
+    first = read_checkpoint(path)
+    check_parts(first, "rpn")
+    check_alike(last, first)
+    return first
 
 
 def open_index(path: Path, network: Path, classes: tuple[str, ...]) -> Index:

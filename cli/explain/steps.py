@@ -1,4 +1,4 @@
-"""What each of the four steps trains, freezes and lacks (Faster R-CNN, 3.2)."""
+"""What each step of a schedule trains, freezes and lacks (Faster R-CNN, 3.2)."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,6 +10,7 @@ from components.training.solver import trained_parameters
 from components.training.steps import first_blocks, trained_convs
 from models.faster_rcnn import Architecture, FasterRCNN
 
+Schedule = Literal["four_step", "joint", "per_batch"]
 State = Literal["trained", "frozen", "absent"]
 STEPS = {
     1: "train the RPN",
@@ -17,23 +18,30 @@ STEPS = {
     3: "fine-tune the RPN",
     4: "fine-tune the detector",
 }
+SCHEDULES: dict[Schedule, dict[int, str]] = {
+    "four_step": STEPS,
+    "joint": {1: "train RPN and detector at once"},
+    "per_batch": {1: "train RPN and detector in turn, batch by batch"},
+}
+"""The steps of each schedule and what they do; the last two are train_joint's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the network: its parameters' number, and what each step (1 to 4) does to them."""
+    """A part of the network: its parameters' number, and what each step does to them."""
 
     name: str
     parameters: int
     states: dict[int, State]
 
 
-def step_table(architecture: Architecture) -> list[Part]:
-    """Each part of a network with both parts, through the four steps; none without parameters."""
-    networks = {step: step_network(architecture, step) for step in STEPS}
-    counts = {name: size(own) for name, own in parts(networks[4][0]).items()}
+def step_table(architecture: Architecture, schedule: Schedule = "four_step") -> list[Part]:
+    """Each part of a network with both parts, through a schedule; none without parameters."""
+    stage_network = step_network if schedule == "four_step" else joint_network
+    networks = {step: stage_network(architecture, step) for step in SCHEDULES[schedule]}
+    counts = {name: size(own) for name, own in parts(networks[max(networks)][0]).items()}
     return [
-        Part(name, count, {step: state(name, *networks[step]) for step in STEPS})
+        Part(name, count, {step: state(name, *networks[step]) for step in networks})
         for name, count in counts.items()
         if count
     ]
@@ -50,6 +58,14 @@ def step_network(architecture: Architecture, step: int) -> tuple[FasterRCNN, lis
         network = FasterRCNN(replace(architecture, anchors=anchors, roi=roi))
     part = network.require_rpn() if step in (1, 3) else network.require_detector()
     return network, [*trained_convs(network, "upper" if step in (1, 2) else "none"), part]
+
+
+def joint_network(architecture: Architecture, step: int = 1) -> tuple[FasterRCNN, list[nn.Module]]:
+    """A network as train_joint builds and freezes it, and what learns in it."""
+    with torch.device("meta"):
+        network = FasterRCNN(architecture)
+    both = [network.require_rpn(), network.require_detector()]
+    return network, [*trained_convs(network, "upper"), *both]
 
 
 def parts(network: FasterRCNN) -> dict[str, list[nn.Parameter]]:

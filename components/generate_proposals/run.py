@@ -12,7 +12,7 @@ from components.generate_proposals.page import ProposalsPage, write_proposals_pa
 from components.metrics import write_curve, write_metrics
 from components.networks.checkpoint import open_network
 from components.networks.inference import propose_split
-from components.scoring.recall import COUNTS, IOUS, RecallCounter, recall_metrics
+from components.scoring.recall import COUNTS, IOUS, recall_metrics, recall_of
 from components.tracking import Run
 
 
@@ -31,11 +31,7 @@ def run(stage: GenerateProposals, run: Run) -> None:
     )
     write_proposals(stage.proposals, found, checkpoint=path_digest(stage.rpn), data=index.digest)
     written = ProposalFile(stage.proposals)
-    counter = RecallCounter()
-    for row in index.rows(stage.split):
-        image = index.image(row)
-        counter.add(image.boxes[~image.crowd], written.image(image.image_id).boxes)
-    table = counter.table()
+    table = recall_of(written, index, stage.split)
     write_recall(stage, table, len(written))
     page = ProposalsPage(
         architecture=network.architecture,

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from components.dataset.index import Index
+from components.dataset.proposal_file import ProposalFile
 from components.scoring.box_iou import box_iou
 
 COUNTS = (50, 100, 300, 1000, 2000)
@@ -46,6 +48,15 @@ class RecallCounter:
         if not self._total:
             return np.full(self._covered.shape, np.nan)
         return self._covered / self._total
+
+
+def recall_of(proposals: ProposalFile, index: Index, split: str) -> np.ndarray:
+    """Recall (len(COUNTS), len(IOUS)) of a file's proposals on the images of a split."""
+    counter = RecallCounter()
+    for row in index.rows(split):
+        image = index.image(row)
+        counter.add(image.boxes[~image.crowd], proposals.image(image.image_id).boxes)
+    return counter.table()
 
 
 def best_overlaps(

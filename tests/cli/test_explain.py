@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from cli.explain import RPN
 from cli.explain.anchors import KINDS
 from cli.explain.explanation import explain_scene
 from cli.explain.figures import figures
@@ -73,7 +74,9 @@ class Page(HTMLParser):
         self.text += data
 
 
-def write_network(path, classes, *, anchors=ANCHORS, roi="align", sure=False, rule=INPUT):
+def write_network(
+    path, classes, *, anchors=ANCHORS, roi="align", sure=False, rule=INPUT, header=HEADER
+):
     """An untrained checkpoint; if ``sure``, it finds class 1 everywhere."""
     torch.manual_seed(0)
     head = RoIHeadParameters(operator=roi, size=5) if roi else None
@@ -84,7 +87,7 @@ def write_network(path, classes, *, anchors=ANCHORS, roi="align", sure=False, ru
     )
     if sure:
         network.detector.class_scores.bias.data[1] = 8.0
-    save_checkpoint(path, network.state_dict(), network.architecture, HEADER, {})
+    save_checkpoint(path, network.state_dict(), network.architecture, header, {})
     return path
 
 
@@ -129,6 +132,26 @@ def test_the_page_has_every_picture_and_needs_nothing_else(explained):
     assert all(image.startswith("data:image/jpeg;base64,") for image in page.images)
     assert not page.tags & {"script", "link", "iframe"}
     assert str(out) not in page.text
+
+
+@pytest.mark.parametrize("schedule", ["joint", "per_batch"])
+def test_a_network_trained_jointly_has_no_steps(schedule, files, tmp_path, monkeypatch, demo_index):
+    monkeypatch.chdir(tmp_path)
+    RPN.parent.mkdir(parents=True)
+    RPN.write_text("of another run")  # lies where four-step training writes it: not of this network
+    header = HEADER | {"schedule": schedule, "rpn_targets.positive_iou": 0.6}
+    network = write_network(tmp_path / "network", demo_index.classes, header=header)
+    given = {"image": files["image"], "network": network, "index": files["index"]}
+    found = explain(**given, output=tmp_path / "page.html")
+    assert found.settings.rpn_targets.positive_iou == 0.6
+    assert found.first is None
+    assert {row["step1"] for row in figures(found)["steps"]} == {"trained"}
+    text = Page(tmp_path / "page.html").text
+    assert "Joint training, on " in text
+    assert "step 3" not in text.lower()
+    assert "Step 1" not in text
+    with pytest.raises(InputError, match=r"rpn.safetensors: .*network was trained jointly"):
+        explain(**given, rpn=files["rpn"], output=tmp_path / "page.html")
 
 
 def test_the_pictures_are_files_too(explained):
@@ -210,7 +233,7 @@ def test_proposals_and_detections_are_the_networks_own(explained, files):
         third = network.propose(pixels, sizes, settings.proposals)
         detected = network.detect(pixels, sizes, settings.proposals, settings.detection)
         before = first.propose(pixels, sizes, settings.proposals)
-    assert torch.equal(found.third.boxes, third.boxes)
+    assert torch.equal(found.own.boxes, third.boxes)
     assert torch.equal(found.first.scores, before.scores)
     assert torch.equal(found.detections.scores, detected.scores)
 
@@ -221,8 +244,8 @@ def test_rois_are_this_images_share_of_a_mini_batch(explained):
     assert found.settings.roi_targets == targets
     assert found.settings.images_per_batch == 2
     sample = sample_rois(
-        found.third.boxes,
-        found.third.valid,
+        found.own.boxes,
+        found.own.valid,
         found.taught.truth.boxes,
         found.taught.truth.labels,
         targets,

@@ -11,7 +11,7 @@ from cli.explain.anchor_pictures import label_square, spread
 from cli.explain.anchors import grid
 from cli.explain.pooling_pictures import draw_pooling, window_boxes
 from cli.explain.roi_pooling import largest, pooled_roi, sub_windows
-from cli.explain.steps import STEPS, parts, step_network, step_table
+from cli.explain.steps import STEPS, joint_network, parts, step_network, step_table
 from components.dataset.proposal_file import ImageProposals, write_proposals
 from components.finetune import Finetune
 from components.finetune.run import run as finetune
@@ -19,6 +19,8 @@ from components.networks.checkpoint import save_checkpoint
 from components.tracking import Run
 from components.train_detector import TrainDetector
 from components.train_detector.run import run as train_detector
+from components.train_joint import TrainJoint
+from components.train_joint.run import run as train_joint
 from components.train_rpn import TrainRpn
 from components.train_rpn.run import run as train_rpn
 from components.training.parameters import SolverParameters
@@ -135,12 +137,12 @@ class Reached(Exception):  # noqa: N818 (no error: where the test stops a stage)
 
 @pytest.fixture
 def stages(tmp_path, monkeypatch, demo_data, demo_index, demo_index_path):
-    """The four training stages on untrained checkpoints, stopped where the training begins."""
+    """The training stages on untrained checkpoints, stopped where the training begins."""
 
     def stop(stage, run, network, trained, *rest):
         raise Reached(network, trained)
 
-    for name in ("train_rpn", "train_detector", "finetune"):
+    for name in ("train_rpn", "train_detector", "finetune", "train_joint"):
         monkeypatch.setattr(f"components.{name}.run.train_stage", stop)
     whole = architecture(demo_index.classes, backbone="resnet18", norm="frozen")
     torch.manual_seed(0)
@@ -171,16 +173,25 @@ def stages(tmp_path, monkeypatch, demo_data, demo_index, demo_index_path):
         ),
         3: (finetune, Finetune(**common, **tuned, part="rpn")),
         4: (finetune, Finetune(**common, **tuned, **proposals, part="detector")),
+        "joint": (
+            train_joint,
+            TrainJoint(
+                **common, **backbone, network=tmp_path / "out", anchors=ANCHORS, roi=whole.roi
+            ),
+        ),
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [*STEPS, "joint"])
 def test_a_step_trains_what_its_stage_trains(stages, step):
     run, stage = stages[step]
     with pytest.raises(Reached) as reached:
         run(stage, Run())
     network, trained = reached.value.args
-    expected, modules = step_network(network.architecture, step)
+    if step == "joint":
+        expected, modules = joint_network(network.architecture)
+    else:
+        expected, modules = step_network(network.architecture, step)
     if step in (1, 2):  # the architecture of a stage lacks the other part by itself
         assert (network.rpn is None, network.detector is None) == (step == 2, step == 1)
     assert names(network, trained) == names(expected, modules)
