@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A dozen processes import torch: with its bytecode written once, that takes half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test setup lock lint unit data ui images containers clean
+.PHONY: run test setup lock lint unit gpu data ui images containers clean
 
 run: setup data
 	dvc repro
@@ -38,6 +38,9 @@ unit:
 
 images: setup # BASE=python:... PUSH=registry.example.com/team OPTIONS="--option=..."
 	fourstep images $(if $(BASE),--base $(BASE)) $(if $(PUSH),--push $(PUSH)) $(OPTIONS)
+
+gpu: setup # the tests that need a GPU; `make test` leaves it alone
+	FOURSTEP_GPU=1 pytest tests/components/test_no_sync.py tests/components/test_batches.py tests/benchmarks/test_quick.py
 
 containers: setup # needs a container engine and its `make images`
 	FOURSTEP_CONTAINERS=1 pytest tests/containers

@@ -10,14 +10,16 @@ from components.pages.chart import BLUE, GREEN, ORANGE
 
 LINE, LEFT, WIDTH = 22, 330, 420
 """Height of a bar's line, room for the names, length of the longest bar, in the SVG's units."""
+LEAST = 0.25
+"""The ratio at which the logarithmic scale begins."""
 
 
 def write_plot(path: Path, rows: Sequence[Row]) -> None:
-    """Draw the rows of speed that have a ratio and a target, on a logarithmic scale from 0.5 on."""
+    """Draw the rows of speed that have a ratio and a target, on a logarithmic scale."""
     shown = [row for row in rows if row.ratio is not None and row.target is not None]
     shown = [row for row in shown if not row.at_most and row.unit != "MiB"]
     ends = [value for row in shown for value in (row.ratio, row.target) if value is not None]
-    scale = WIDTH / math.log(max([2.0, *ends]) / 0.5)
+    scale = WIDTH / math.log(max([2.0, *ends]) / LEAST)
     height = LINE * (len(shown) + 2)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 80} {height}" '
@@ -34,9 +36,9 @@ def bar(row: Row, top: int, scale: float) -> list[str]:
     """One row: its name, bar, quartiles, target and figure."""
 
     def x(value: float) -> float:
-        return round(LEFT + scale * math.log(max(value, 0.5) / 0.5), 1)
+        return round(LEFT + scale * math.log(max(value, LEAST) / LEAST), 1)
 
-    ratio, target = row.ratio or 0.5, row.target or 0.5
+    ratio, target = row.ratio or LEAST, row.target or LEAST
     colour, middle = (GREEN if row.reached else ORANGE), top + 8
     low, high = row.spread or (ratio, ratio)
     return [

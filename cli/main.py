@@ -70,7 +70,9 @@ def predict(
 @app.command()
 def explain(
     image: Annotated[Path, typer.Argument(help="Image to explain.")],
-    network: Annotated[Path, typer.Option(help="Checkpoint of step 4 or of joint training.")] = NETWORK,
+    network: Annotated[
+        Path, typer.Option(help="Checkpoint of step 4 or of joint training.")
+    ] = NETWORK,
     rpn: Annotated[
         Path | None,
         typer.Option(help=f"Step 1's checkpoint; if none is given, {RPN} if that is there."),

@@ -4,6 +4,8 @@ import os
 
 os.environ["FOURSTEP_TRACKING"] = "off"
 os.environ["DVC_NO_ANALYTICS"] = "true"
+if not os.environ.get("FOURSTEP_GPU"):  # equal bits are promised on CPUs (docs/determinism.md)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import subprocess
 import sys

@@ -200,7 +200,7 @@ def test_groups_hold_images_of_similar_shape():
     assert shape_groups(index, np.array([6, 0])).tolist() == [1, -2]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs `make gpu`")
 def test_batches_are_pinned_for_a_gpu(demo_data, demo_index):
     """Data loaders pin only what they know, or what has this method."""
     dataset = TrainingSet(demo_data, demo_index, RULE)

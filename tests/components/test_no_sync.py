@@ -20,7 +20,7 @@ from models.parameters import (
     RPNTargetParameters,
 )
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs `make gpu`")
 ARCHITECTURE = Architecture(
     backbone="resnet18",
     norm="frozen",
