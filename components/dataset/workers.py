@@ -13,7 +13,7 @@ from components.termination import leave_stopping_to_the_parent
 USUAL = -1
 """Asks for as many workers as suit the machine."""
 MOST_WORKERS = 8
-"""Of `USUAL`: more do not help even a fast GPU, and each holds batches in memory."""
+"""Of `USUAL`: each holds batches in memory."""
 
 
 def worker_count(asked: int = USUAL) -> int:
