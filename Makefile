@@ -46,6 +46,7 @@ containers: setup # needs a container engine and its `make images`
 	FOURSTEP_CONTAINERS=1 pytest tests/containers
 
 ui:
+	@echo "http://127.0.0.1:5000/#/experiments?workflowType=machine_learning has the runs, once this has started:"
 	mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
 
 COMPILE := uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-header --universal --python-version 3.11

@@ -24,7 +24,7 @@ def print_summary(build: Path) -> None:
     typer.echo(f"\nONNX equals PyTorch: {'yes' if onnx['passed'] else 'no'}")
     typer.echo(f"report     {build / 'evaluate' / 'report.html'}")
     typer.echo(f"model      {build / 'export_onnx' / 'model.onnx'}")
-    typer.echo("runs       mlflow ui --backend-store-uri sqlite:///mlflow.db")
+    typer.echo("runs       make ui")
 
 
 def _read(path: Path) -> dict[str, float]:

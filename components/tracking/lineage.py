@@ -49,15 +49,20 @@ def maker(
     return found[0] if found else None
 
 
+def page(run: Run) -> str:
+    """A run's page, relative to the server's address; as of training, not of prompts and traces."""
+    place = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    return f"#/{place}?workflowType=machine_learning"
+
+
 def copy(client: MlflowClient, original: Run, parent: str) -> None:
     """A run under the parent that stands for another one, with its parameters and metrics."""
     info, data = original.info, original.data
     when = datetime.fromtimestamp(info.start_time / 1000).strftime("%Y-%m-%d %H:%M")
-    link = f"#/experiments/{info.experiment_id}/runs/{info.run_id}"
     tags = {name: data.tags[name] for name in COPIED if name in data.tags} | {
         PARENT: parent,
         "mlflow.note.content": f"Reused: nothing that this stage depends on has changed. "
-        f"Made by [{info.run_name} of {when}]({link}).",
+        f"Made by [{info.run_name} of {when}]({page(original)}).",
         "fourstep.reused": "true",
         REUSED: info.run_id,
     }

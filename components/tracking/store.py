@@ -197,8 +197,8 @@ def run_url(run: Run) -> str | None:
     if not base.startswith(("http://", "https://")):
         return None
     workspace = os.environ.get("MLFLOW_WORKSPACE")
-    query = f"?workspace={quote(workspace, safe='')}" if workspace else ""
-    return f"{base}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{query}"
+    query = f"&workspace={quote(workspace, safe='')}" if workspace else ""
+    return f"{base}/{lineage.page(run)}{query}"
 
 
 def find_or_create(

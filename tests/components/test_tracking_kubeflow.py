@@ -457,6 +457,7 @@ def test_a_stage_knows_its_run_when_it_has_ended(
     last = attempts[-1].info
     assert found[-1].mlflow_run_url == (
         f"{server}/#/experiments/{last.experiment_id}/runs/{last.run_id}"
+        "?workflowType=machine_learning"
     )
     assert spool.pending(spool.destination("prepare")) == []
 
