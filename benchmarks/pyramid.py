@@ -22,7 +22,7 @@ from benchmarks.disk import ROOT
 from benchmarks.study.result import seconds_of
 from benchmarks.study.schedules import Trained, four_step, together
 from benchmarks.study.settings import settings
-from benchmarks.study.stages import Stages, merged
+from benchmarks.study.stages import Stages, evaluation, merged
 from benchmarks.timing import interleaved, quiet, ratio, stopwatch, summary
 from cli.demo_data import make_demo_data
 from components.dataset.index import Index, read_index
@@ -31,7 +31,6 @@ from components.evaluate.passes import Found, pass_over_split
 from components.networks.checkpoint import open_network
 from components.scoring.average_precision import score_detections
 from models.faster_rcnn import FasterRCNN
-from pipelines.sections import check_section
 
 SCHEDULES: dict[str, Callable[[Stages], Trained]] = {
     "four-step": four_step,
@@ -137,7 +136,7 @@ def cases(values: argparse.Namespace) -> Iterator[Case]:
         trained = SCHEDULES[values.schedule](run)
         index = read_index(run.index_path)
         network = open_network(trained.detector, index.classes, "rpn", "detector")
-        evaluate = replace(check_section("evaluate", changed["evaluate"]), data=run.data)
+        evaluate = evaluation(changed["evaluate"], run.data)
         for scale in scales:
             whole = "the pyramid" if network.architecture.input.scales else name
             tested = f"short side {scale}" if scale else whole

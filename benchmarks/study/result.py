@@ -3,14 +3,14 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from unittest.mock import patch
 
 from benchmarks.study.movement import Movement, movement
 from benchmarks.study.schedules import Trained
-from benchmarks.study.stages import Stages, merged
+from benchmarks.study.stages import Stages, evaluation, merged
 from components.contract import Output
 from components.dataset.index import read_index
 from components.digest import path_digest, value_digest
@@ -20,7 +20,6 @@ from components.networks.checkpoint import open_network
 from components.outputs import whole_outputs
 from components.scoring.average_precision import score_detections
 from components.tracking import track
-from pipelines.sections import check_section
 
 TRAINING = ("train_", "finetune_", "generate_proposals_")
 """How the stages begin whose time is a schedule's."""
@@ -80,8 +79,7 @@ def seconds_of(run: Stages) -> dict[Path, float]:
 
 def score(trained: Trained, section: Mapping[str, Any], run: Stages) -> dict[str, float]:
     """AP figures on the split that the settings evaluate."""
-    stage = check_section("evaluate", section)
-    stage = replace(stage, data=run.data, given_proposals=trained.proposals)
+    stage = evaluation(section, run.data, trained.proposals)
     index = read_index(run.index_path)
     detector = open_network(trained.detector, index.classes, "detector")
     apart = trained.rpn != trained.detector

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from benchmarks.disk import ROOT
 from components.command_line import arguments, path_arguments
 from components.contract import load_stage
 from components.digest import path_digest, value_digest
-from pipelines.sections import section_of, stage_of
+from components.evaluate import Evaluate
+from pipelines.sections import check_section, section_of, stage_of
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -90,6 +91,18 @@ class Stages:
             "FOURSTEP_PIPELINE_RUN": f"{self.folder.absolute()} {self.name}",
             "FOURSTEP_PIPELINE_NAME": self.name,
         }
+
+
+def evaluation(section: Mapping[str, Any], data: Path, proposals: Path | None = None) -> Evaluate:
+    """The stage evaluate by its settings, for `pass_over_split`: no other inputs are read.
+
+    Args:
+        section: of params.yaml.
+        data: the data set's folder.
+        proposals: of the test split, in place of the RPN's.
+    """
+    stage: Evaluate = check_section("evaluate", section)
+    return replace(stage, data=data, given_proposals=proposals)
 
 
 def merged(section: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from benchmarks.disk import ROOT
 from benchmarks.study.detectors import DETECTORS
 from benchmarks.study.movement import Movement, movement
 from benchmarks.study.page import (
@@ -17,10 +18,11 @@ from benchmarks.study.page import (
 )
 from benchmarks.study.result import Result, read_results, result, seconds_of
 from benchmarks.study.schedules import SCHEDULES, Step
-from benchmarks.study.stages import Stages, merged
+from benchmarks.study.stages import Stages, evaluation, merged
 from components.networks.checkpoint import save_checkpoint
 from models.faster_rcnn import Architecture, FasterRCNN
 from models.parameters import AnchorParameters, InputParameters
+from pipelines.yaml_file import read_yaml
 
 SOLVER = {"iterations": 4, "lr_drops": [3]}
 TRAININGS = ("train_rpn", "train_detector", "finetune_rpn", "finetune_detector", "train_joint")
@@ -171,6 +173,14 @@ def test_a_result_that_is_kept_is_not_scored_again(stages, tmp_path, monkeypatch
 def on_given_proposals(path):
     """Joint training, tested on proposals of a file."""
     return lambda run: replace(SCHEDULES["joint"](run), proposals=path)
+
+
+def test_an_evaluation_reads_no_proposals_unless_they_are_given(tmp_path):
+    section = read_yaml(ROOT / "params.yaml")["evaluate"]
+    assert evaluation(section, tmp_path).given_proposals is None
+    found = evaluation(section, tmp_path, tmp_path / "given")
+    assert (found.data, found.given_proposals) == (tmp_path, tmp_path / "given")
+    assert found.detection.nms_iou == 0.3
 
 
 def result_of(name, seed, score):
