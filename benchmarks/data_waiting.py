@@ -9,7 +9,7 @@ from components.dataset.workers import worker_count
 from components.training.batches import PREFETCHED, TrainingSet
 
 WORKERS = sorted({0, 1, 2, worker_count()})
-"""The last is what a training takes by itself."""
+"""With the number that a training takes by itself."""
 LEAST = 8
 
 

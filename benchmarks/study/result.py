@@ -55,7 +55,7 @@ def result(
     """Train by a schedule, score what it gave, and keep that; what is kept is not done again."""
     trained = schedule(run)
     section = merged(run.sections["evaluate"], trained.evaluate)
-    files = [trained.detector, trained.rpn, *([trained.proposals] if trained.proposals else [])]
+    files = [path for path in (trained.detector, trained.rpn, trained.proposals) if path]
     key = value_digest([*map(path_digest, files), section])
     path = folder / f"{name}, seed {seed}.json"
     if path.exists() and (kept := read_result(path)).key == key:

@@ -51,6 +51,11 @@ class Explanation:
     steps: list[Part]
 
     @property
+    def four_step(self) -> bool:
+        """Whether the network is step 4's, and not one of joint training."""
+        return self.settings.schedule == "four_step"
+
+    @property
     def height(self) -> int:
         """Of the input, in pixels."""
         return self.scene.pixels.shape[2]

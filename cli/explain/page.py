@@ -32,7 +32,7 @@ def content(explanation: Explanation, pictures: Mapping[str, Image.Image]) -> di
         "figures": figures(explanation),
         "first": explanation.first is not None,
         "pictures": {name: inline(picture) for name, picture in pictures.items()},
-        "four_step": explanation.settings.schedule == "four_step",
+        "four_step": explanation.four_step,
         "titles": SCHEDULES[explanation.settings.schedule],
         "confident": CONFIDENT,
         "best": BEST,

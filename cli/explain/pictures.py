@@ -45,8 +45,8 @@ def draw_pictures(explanation: Explanation) -> dict[str, Image.Image]:
 
 def draw_proposals(photo: Image.Image, explanation: Explanation) -> Image.Image:
     """The network's best proposals, beside those after step 1 if its checkpoint is there."""
-    four_step = explanation.settings.schedule == "four_step"
-    own = draw_best(photo, explanation.own, "step 3" if four_step else "joint training")
+    name = "step 3" if explanation.four_step else "joint training"
+    own = draw_best(photo, explanation.own, name)
     if explanation.first is None:
         return own
     return beside(draw_best(photo, explanation.first, "step 1"), own)

@@ -37,8 +37,10 @@ class Part:
 
 def step_table(architecture: Architecture, schedule: Schedule = "four_step") -> list[Part]:
     """Each part of a network with both parts, through a schedule; none without parameters."""
-    stage_network = step_network if schedule == "four_step" else joint_network
-    networks = {step: stage_network(architecture, step) for step in SCHEDULES[schedule]}
+    if schedule == "four_step":
+        networks = {step: step_network(architecture, step) for step in STEPS}
+    else:
+        networks = {1: joint_network(architecture)}
     counts = {name: size(own) for name, own in parts(networks[max(networks)][0]).items()}
     return [
         Part(name, count, {step: state(name, *networks[step]) for step in networks})
@@ -60,7 +62,7 @@ def step_network(architecture: Architecture, step: int) -> tuple[FasterRCNN, lis
     return network, [*trained_convs(network, "upper" if step in (1, 2) else "none"), part]
 
 
-def joint_network(architecture: Architecture, step: int = 1) -> tuple[FasterRCNN, list[nn.Module]]:
+def joint_network(architecture: Architecture) -> tuple[FasterRCNN, list[nn.Module]]:
     """A network as train_joint builds and freezes it, and what learns in it."""
     with torch.device("meta"):
         network = FasterRCNN(architecture)
