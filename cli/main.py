@@ -34,18 +34,20 @@ def demo_data(
 @app.command()
 def check(
     params: Annotated[Path, typer.Argument(help="Settings to check.")] = Path("params.yaml"),
-    section: Annotated[
-        list[str] | None,
-        typer.Option(help="A section, NAME={...} with its settings as JSON, in place of a file."),
+    executor_input: Annotated[
+        str | None,
+        typer.Option(
+            "--executor_input", help="Kubeflow's task, as JSON, whose inputs are the sections."
+        ),
     ] = None,
     write: Annotated[
         Path | None, typer.Option(help="File to list the checked sections in.")
     ] = None,
 ) -> None:
     """Check params.yaml: unknown keys and impossible values are errors that name the key."""
-    from pipelines.sections import check_json, check_params
+    from pipelines.sections import check_inputs, check_params
 
-    sections = check_json(section) if section else check_params(params)
+    sections = check_inputs(executor_input) if executor_input else check_params(params)
     if write:
         write.parent.mkdir(parents=True, exist_ok=True)
         write.write_text("".join(f"{name}\n" for name in sections))

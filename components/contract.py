@@ -33,6 +33,9 @@ class Output:
     """A file or folder that the stage writes; it appears whole or not at all."""
 
     kind: Kind
+    detail: bool = False
+    """Whether it only details another output: no stage reads it, the stage's page shows it, MLflow
+    keeps it. Kubeflow gets no artifact of it, so that a person still sees the graph."""
 
 
 @dataclass(frozen=True)

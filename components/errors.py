@@ -1,8 +1,13 @@
 """Errors that are the user's to mend."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+REFUSAL = "FOURSTEP_REFUSAL"
+"""The file that gets the refusal: who supervises the stage does not start it again then."""
 
 
 class InputError(Exception):
@@ -32,4 +37,6 @@ def refusals_said(name: str) -> Iterator[None]:
     except InputError as error:
         message = f"{name}: {error}"
         print(message, file=sys.stderr, flush=True)
+        if note := os.environ.get(REFUSAL):
+            Path(note).write_text(message)
         raise Refused(message) from error

@@ -1,15 +1,18 @@
-"""A stage as a Kubeflow task: how it gets its parameters, and what it tells Kubeflow at its end.
+"""A stage as a Kubeflow task: what it is told, and what it tells Kubeflow at its end.
 
-Two flags come before a stage's own. ``--parameters`` has the section of params.yaml as one JSON
-object, for Kubeflow cannot write it as flags. ``--executor_input`` has Kubeflow's description
-of the task (``{{$}}`` in the component); its ``outputFile`` gets the metadata of the outputs,
-which Kubeflow's pages show. Nothing of kfp is needed for that.
+One flag is Kubeflow's: ``--executor_input`` has its description of the task (``{{$}}`` in the
+component). It holds the artifacts to read and to write, and the section of params.yaml, as the
+value of the input ``parameters``. The stage's own flags are made of it. Its ``outputFile`` gets the
+metadata of the artifacts written, which Kubeflow's pages show. The variable ``FOURSTEP_TASK`` holds
+the other variables of the stage, one a line. Nothing of kfp is needed for that.
 """
 
 import argparse
 import json
 import math
 import os
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -23,6 +26,14 @@ from components.metrics import read_metrics
 from components.scratch import is_free
 from components.tracking import Run, data_version
 from components.tracking.record import digests
+
+EXECUTOR_INPUT = "--executor_input"
+VARIABLES = "FOURSTEP_TASK"
+"""One variable for all: each costs its length many times in the state of the run."""
+LOCAL_FOLDERS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
+"""Where the launcher puts the artifacts of each kind of store."""
+STEP = re.compile(r"step_\d_")
+"""How the name of an artifact begins that one of the four steps writes: ``step_1_rpn``."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +58,15 @@ class Task:
         return replace(stage, **own)
 
     def report(self, stage: Any, run: Run) -> None:
-        """Write the outputs' metadata: the numbers of metrics; of the rest, what made them."""
-        facts = provenance(stage, run)
+        """Write the metadata of the stage's artifacts.
+
+        Kubeflow may ask for artifacts of its own, too, such as the log; those are left to it.
+        """
         outputs = self.executor_input.get("outputs", {})
         found = {
-            name: {"artifacts": [artifact | {"metadata": metadata(stage, name, facts)}]}
+            name: {"artifacts": [artifact | {"metadata": metadata(stage, field, run)}]}
             for name, listed in outputs.get("artifacts", {}).items()
+            if (field := field_of(name)) in paths(stage, Output)
             for artifact in listed["artifacts"]
         }
         if "outputFile" in outputs:
@@ -61,46 +75,125 @@ class Task:
             file.write_text(json.dumps({"artifacts": found}))
 
 
+def field_of(artifact: str) -> str:
+    """The stage's output that an artifact is: ``rpn`` for ``step_1_rpn``."""
+    return STEP.sub("", artifact, count=1) if STEP.match(artifact) else artifact
+
+
+def metadata(stage: Any, output: str, run: Run) -> dict[str, Any]:
+    """What Kubeflow shows of one output.
+
+    A page has all numbers of the stage, the digests of its outputs, and its run in MLflow: no task
+    reads it. What tasks read says little, since its metadata are in the state of each reader,
+    many times.
+    """
+    kinds = {name: role.kind for name, role in roles(stage).items() if isinstance(role, Output)}
+    outputs = paths(stage, Output)
+    if kinds[output] == "HTML":
+        results = {n: path for n, path in outputs.items() if kinds[n] in ("Model", "Dataset")}
+        sha256 = {f"{name}.sha256": digest for name, digest in digests(results).items()}
+        metrics = [outputs[name] for name, kind in kinds.items() if kind == "Metrics"]
+        numbers = {k: v for path in metrics for k, v in finite_metrics(path).items()}
+        return provenance(stage, run) | sha256 | numbers
+    if kinds[output] == "Metrics":
+        return {k: v for k, v in finite_metrics(outputs[output]).items() if k.count(".") <= 1}
+    if "HTML" in kinds.values():
+        return {}
+    own = digests({output: outputs[output]})  # none of a whole data set
+    return {"sha256": own[output]} if own else {}
+
+
 def provenance(stage: Any, run: Run) -> dict[str, str]:
-    """Which run made the outputs, of which data; only what is known."""
+    """Of which data the stage's outputs were made, and its run in MLflow; only what is known."""
     facts = {
         "data_version": data_version(paths(stage, Input) | paths(stage, Output)),
-        "kfp_run_id": os.environ.get("FOURSTEP_PIPELINE_RUN"),
         "mlflow_run_id": run.mlflow_run_id,
         "mlflow_run_url": run.mlflow_run_url,
     }
     return {k: v for k, v in facts.items() if v}
 
 
-def metadata(stage: Any, name: str, facts: Mapping[str, str]) -> dict[str, Any]:
-    """What Kubeflow shows of one output."""
-    role, path = roles(stage)[name], paths(stage, Output)[name]
-    if isinstance(role, Output) and role.kind == "Metrics":
-        return {k: v for k, v in read_metrics(path).items() if math.isfinite(v)}
-    own = digests({name: path})  # none of a whole data set, whose version is in the facts
-    return {"sha256": own[name], **facts} if own else dict(facts)
+def finite_metrics(path: Path) -> dict[str, float]:
+    """The numbers of a metrics file that JSON can hold."""
+    return {k: v for k, v in read_metrics(path).items() if math.isfinite(v)}
+
+
+def is_task(flags: Sequence[str]) -> bool:
+    """Whether Kubeflow starts the stage."""
+    return any(flag.split("=", 1)[0] == EXECUTOR_INPUT for flag in flags)
+
+
+def take_variables() -> None:
+    """Put the variables that `FOURSTEP_TASK` holds into the environment."""
+    lines = os.environ.pop(VARIABLES, "").splitlines()
+    os.environ.update(line.split("=", 1) for line in lines if "=" in line)
 
 
 def unwrap(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:
     """Kubeflow's task, if there is one, and a stage's flags as they would be without Kubeflow.
 
+    Flags that are given count more than what is made of Kubeflow's. Details (`Output.detail`) go to a temporary folder: the stage's page and MLflow have them.
+
     Raises:
-        InputError: Kubeflow's flags are no JSON objects, or the section has an input or output.
+        InputError: Kubeflow's flag is no JSON object, or the section has an input or output.
     """
     parser = Parser(add_help=False, allow_abbrev=False)
-    for flag in ("--parameters", "--executor_input"):
-        parser.add_argument(flag, type=json_object, default=None)
+    parser.add_argument(EXECUTOR_INPUT, type=json_object, default=None)
     known, rest = parser.parse_known_args(flags)
+    if known.executor_input is None:
+        return None, rest
+    task = Task(known.executor_input)
+    section = task.executor_input.get("inputs", {}).get("parameterValues", {}).get("parameters", {})
+    made = [*detail_flags(cls), *artifact_flags(cls, task.executor_input)]
+    return task, [*made, *section_flags(cls, section), *rest]
+
+
+def artifact_flags(cls: type, executor_input: Mapping[str, Any]) -> list[str]:
+    """The flags of the artifacts that the stage reads and writes: where they lie in the pod."""
+    flags = []
+    for side in ("inputs", "outputs"):
+        for name, listed in executor_input.get(side, {}).get("artifacts", {}).items():
+            if (field := field_of(name)) in roles(cls):
+                flags += [f"--{field}", local_path(listed["artifacts"][0])]
+    return flags
+
+
+def local_path(artifact: Mapping[str, Any]) -> str:
+    """Where an artifact lies in the pod: Kubeflow's launcher brings it there, and takes it away.
+
+    As `LocalPathForURI` of Kubeflow Pipelines' launcher_v2.go and `Artifact.path` of kfp say. Its
+    runner on one machine gives a path in place of an address.
+    """
+    uri = str(artifact["uri"])
+    for scheme, folder in LOCAL_FOLDERS.items():
+        if uri.startswith(scheme):
+            return folder + uri.removeprefix(scheme)
+    return uri
+
+
+def section_flags(cls: type, section: Mapping[str, Any]) -> list[str]:
+    """The flags of the section that Kubeflow hands over as the input ``parameters``.
+
+    Raises:
+        InputError: a key is not a parameter of the stage, or is empty.
+    """
     own = {field.name for field in fields(cls)} - set(roles(cls))
-    for name in known.parameters or {}:
+    for name in section:
         if name not in own:
-            raise InputError(f"--parameters: {name}: is no parameter of the stage")
+            raise InputError(f"parameters: {name}: is no parameter of the stage")
     try:
-        section = arguments(whole_numbers(known.parameters or {}))
+        return arguments(whole_numbers(section))
     except InputError as error:
-        raise InputError(f"--parameters: {error}") from None
-    task = None if known.executor_input is None else Task(known.executor_input)
-    return task, [*rest, *section]
+        raise InputError(f"parameters: {error}") from None
+
+
+def detail_flags(cls: type) -> list[str]:
+    """The flags of a stage's details, in a new temporary folder."""
+    names = [n for n, role in roles(cls).items() if isinstance(role, Output) and role.detail]
+    if not names:
+        return []
+    folder = tempfile.mkdtemp(prefix="fourstep-")
+    return [word for name in names for word in (f"--{name}", f"{folder}/{name}")]
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from components.memory import keep_freed_memory
 from components.outputs import whole_outputs
 from components.processes import start_several, this_process
 from components.scratch import sole_use
+from components.supervise import is_supervised, retries, supervise
 from components.termination import stop_on_sigterm, stop_put_off
 
 
@@ -38,12 +39,26 @@ def work_of(name: str) -> Any:
         return import_module(f"components.{name}.run")
 
 
+def watch_over(name: str, argv: Sequence[str]) -> None:
+    """Supervise the stage in a process of its own, if it may be started again.
+
+    Returns in that process, and where nothing is to be started again.
+    """
+    allowed = retries()
+    if allowed.count and not is_supervised():
+        command = [sys.executable, "-m", f"components.{name}", *argv]
+        sys.exit(supervise(name, command, allowed))
+
+
 def main(name: str, argv: Sequence[str] | None = None) -> None:
     """Run the stage ``name`` from the command line: parse, check, track, run, publish."""
     stop_on_sigterm()
     with refusals_said(name):
         declaration = load_stage(name)
         argv = sys.argv[1:] if argv is None else argv
+        if kubeflow.is_task(argv):
+            kubeflow.take_variables()
+            watch_over(name, argv)
         task, flags = kubeflow.unwrap(declaration, argv)
         stage = parse(declaration, flags)
         if task:

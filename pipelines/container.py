@@ -1,13 +1,13 @@
 """Kubeflow container components: of a stage's one declaration, and of `fourstep check`."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kfp import dsl
 
-from components.command_line import field_docs
-from components.contract import Output, load_stage, roles
+from components.contract import Input, Output, Role, load_stage, roles
+from components.kubeflow import EXECUTOR_INPUT
 
 ARTIFACTS: dict[str, type[dsl.Artifact]] = {
     "Dataset": dsl.Dataset,
@@ -18,6 +18,7 @@ ARTIFACTS: dict[str, type[dsl.Artifact]] = {
     "Artifact": dsl.Artifact,
 }
 """Kubeflow's artifact type for each kind of input and output."""
+EXECUTOR_INPUT_FLAG = (EXECUTOR_INPUT, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER)
 
 
 def stage_component(
@@ -27,12 +28,15 @@ def stage_component(
     *,
     inputs: Collection[str],
     fixed: Mapping[str, str],
+    prefix: str = "",
     cache_key: Collection[str] = (),
 ) -> Any:
     """The component for one use of a stage.
 
-    Its command is that of dvc.yaml with Kubeflow's paths, and the section as one JSON object:
-    ``python -m components.<stage> --<input> PATH ... --parameters JSON --executor_input JSON``.
+    Its command is ``python -m components.<stage> --executor_input JSON``, with the flags that are
+    the same in every run. All else is in Kubeflow's JSON (`components.kubeflow`), for each word of
+    the command stands many times in the state of the run. The section of params.yaml is the input
+    ``parameters``.
 
     Args:
         name: of the component and its task, such as ``generate_proposals_1``.
@@ -40,49 +44,44 @@ def stage_component(
         image: container image.
         inputs: the stage's inputs that come from other tasks.
         fixed: values of flags that are the same in every run: mounted folders, an address.
+        prefix: how the names of its artifacts begin, such as ``step_1_``.
         cache_key: inputs that the command has no use for; their values are in the cache key.
     """
     declaration = load_stage(stage)
-    artifacts = {
-        n: artifact_type(role)
-        for n, role in roles(declaration).items()
-        if n in inputs or isinstance(role, Output)
-    }
+    interface = artifacts(roles(declaration), inputs, prefix)
+    interface |= {"parameters": dict} | dict.fromkeys(cache_key, dict)
+    arguments = [word for n, value in fixed.items() for word in (f"--{n}", value)]
+    command = ["python", "-m", f"components.{stage}"]
+    container = dsl.ContainerSpec(image, command, [*arguments, *EXECUTOR_INPUT_FLAG])
+    return component(name, summary(declaration), interface, container)
 
-    def container(given: Mapping[str, Any]) -> dsl.ContainerSpec:
-        arguments = [word for n in artifacts for word in (f"--{n}", given[n].path)]
-        arguments += [word for n, value in fixed.items() for word in (f"--{n}", value)]
-        arguments += ["--parameters", given["parameters"]]
-        arguments += ["--executor_input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
-        return dsl.ContainerSpec(image, ["python", "-m", f"components.{stage}"], arguments)
 
-    interface = artifacts | {"parameters": dict} | dict.fromkeys(cache_key, dict)
-    return component(name, docstring(declaration, artifacts), interface, container)
+def artifacts(declared: Mapping[str, Role], inputs: Collection[str], prefix: str) -> dict[str, Any]:
+    """The types of a stage's artifacts by name: the inputs given, and the outputs but details."""
+    found = {}
+    for name, role in declared.items():
+        if isinstance(role, Output) and not role.detail:
+            found[f"{prefix}{name}"] = dsl.Output[ARTIFACTS[role.kind]]
+        elif isinstance(role, Input) and name in inputs:
+            found[name] = dsl.Input[ARTIFACTS[role.kind]]
+    return found
 
 
 def check_component(name: str, image: str, sections: Sequence[str]) -> Any:
-    """The component that checks all sections, given as JSON: ``fourstep check``."""
+    """The component that checks all sections, which are its inputs: ``fourstep check``."""
 
-    def container(given: Mapping[str, Any]) -> dsl.ContainerSpec:
-        arguments = [w for s in sections for w in ("--section", f"{s}={given[s]}")]
-        arguments += ["--write", given["sections"].path]
-        return dsl.ContainerSpec(image, ["fourstep", "check"], arguments)
-
-    interface = dict.fromkeys(sections, dict) | {"sections": dsl.Output[dsl.Artifact]}
     doc = "Check every section of params.yaml, before anything expensive starts."
-    return component(name, doc, interface, container)
+    container = dsl.ContainerSpec(image, ["fourstep", "check"], list(EXECUTOR_INPUT_FLAG))
+    return component(name, doc, dict.fromkeys(sections, dict), container)
 
 
 def component(
-    name: str,
-    doc: str,
-    interface: Mapping[str, Any],
-    container: Callable[[Mapping[str, Any]], dsl.ContainerSpec],
+    name: str, doc: str, interface: Mapping[str, Any], container: dsl.ContainerSpec
 ) -> Any:
     """kfp's component of a function whose parameters, and their types, are in `interface`."""
 
     def function(*given: Any) -> dsl.ContainerSpec:
-        return container(dict(zip(interface, given, strict=True)))
+        return container
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     function.__name__, function.__doc__ = name, doc
@@ -92,15 +91,9 @@ def component(
     return dsl.container_component(function)
 
 
-def artifact_type(role: Any) -> Any:
-    """kfp's annotation of an input or output."""
-    artifact = ARTIFACTS[role.kind]
-    return dsl.Output[artifact] if isinstance(role, Output) else dsl.Input[artifact]
+def summary(declaration: type) -> str:
+    """The first line of a stage's docstring.
 
-
-def docstring(declaration: type, artifacts: Collection[str]) -> str:
-    """The stage's docstring with its inputs and outputs, which Kubeflow's pages show."""
-    docs = field_docs(declaration)
-    lines = [f"    {name}: {docs[name]}" for name in artifacts]
-    lines.append("    parameters: The stage's section of params.yaml.")
-    return "\n".join([inspect.cleandoc(declaration.__doc__ or ""), "", "Args:", *lines])
+    No more: what kfp makes of the rest stands in the state of every pod, many times.
+    """
+    return inspect.cleandoc(declaration.__doc__ or "").split("\n")[0]

@@ -40,31 +40,31 @@ def four_step(images: Mapping[str, str], profile: Profile, commit: str = "") -> 
         source = run.checked_source()
 
         # Step 0: the classifier that steps 1 and 2 both start from.
-        backbone = run("init_backbone", **source).outputs["backbone"]
+        backbone = run("init_backbone", step=0, **source).outputs["step_0_backbone"]
 
         # Step 1: train the RPN; write its proposals.
-        rpn = run("train_rpn", **source, backbone=backbone).outputs["rpn"]
-        proposals = run("generate_proposals_1", **source, rpn=rpn).outputs["proposals"]
+        rpn = run("train_rpn", step=1, **source, backbone=backbone).outputs["step_1_rpn"]
+        proposals = run("generate_proposals_1", step=1, **source, rpn=rpn).outputs[
+            "step_1_proposals"
+        ]
 
         # Step 2: train the detector on them, from the initial convs again.
-        detector = run("train_detector", **source, backbone=backbone, proposals=proposals).outputs[
-            "detector"
-        ]
+        detector = run(
+            "train_detector", step=2, **source, backbone=backbone, proposals=proposals
+        ).outputs["step_2_detector"]
 
         # Step 3: fine-tune the RPN on the detector's convs, shared from here on; its proposals.
-        shared_rpn = run("finetune_rpn", **source, detector=detector, rpn=rpn).outputs["network"]
-        shared_proposals = run("generate_proposals_3", **source, rpn=shared_rpn).outputs[
-            "proposals"
+        shared_rpn = run("finetune_rpn", step=3, **source, detector=detector, rpn=rpn).outputs[
+            "step_3_network"
+        ]
+        shared_proposals = run("generate_proposals_3", step=3, **source, rpn=shared_rpn).outputs[
+            "step_3_proposals"
         ]
 
-        # Step 4: fine-tune the detector on those.
+        # Step 4: fine-tune the detector, which step 3's network holds, on those.
         network = run(
-            "finetune_detector",
-            **source,
-            detector=detector,
-            rpn=shared_rpn,
-            proposals=shared_proposals,
-        ).outputs["network"]
+            "finetune_detector", step=4, **source, rpn=shared_rpn, proposals=shared_proposals
+        ).outputs["step_4_network"]
 
         # What it is worth, and as ONNX, proven equal.
         evaluation = run(

@@ -29,7 +29,7 @@ def joint(images: Mapping[str, str], profile: Profile, commit: str = "") -> Any:
     ) -> None:
         run = Tasks("joint", locals(), images, profile, commit)
         source = run.checked_source()
-        backbone = run("init_backbone", **source).outputs["backbone"]
+        backbone = run("init_backbone", step=0, **source).outputs["step_0_backbone"]
         network = run("train_joint", **source, backbone=backbone).outputs["network"]
         evaluation = run("evaluate", **source, detector=network)
         run.deploy(source, network, evaluation)

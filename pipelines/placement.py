@@ -3,11 +3,16 @@
 from kfp import dsl, kubernetes
 
 from components.contract import Resources
-from components.processes import VARIABLE as PROCESSES
+from components.kubeflow import VARIABLES
+from components.tracking.pipeline_run import FOUR_STEP
 from pipelines.profile import CPU, GPU, Profile, Request, Secret, Toleration, Volume
 
 DATA, SCRATCH = "/data", "/scratch"
 """Where the volumes with the data set and for scratch folders are mounted."""
+TEMPORARY = "/.cache"
+"""A folder to write to that Kubeflow mounts in each pod, also where the root is read-only."""
+ANNOTATION = "fourstep/task"
+"""Of a pod: the variables of its stage."""
 
 
 def place(
@@ -21,7 +26,7 @@ def place(
     """Put the profile on the task of the stage `name`, and the commit its image is made of."""
     place_check(task, name, resources, profile)
     scratch(task, profile)
-    tracking(task, name, profile, pipeline, commit)
+    tell(task, name, resources, profile, pipeline, commit)
     task.set_retry(
         profile.retries.count,
         backoff_duration=profile.retries.backoff,
@@ -32,7 +37,6 @@ def place(
 
 def place_check(task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile) -> None:
     """Put on a task what even check_params needs: no secrets, no volumes, and no second try."""
-    task.set_display_name(name)
     request(task, name, resources, profile)
     pod(task, profile)
 
@@ -47,16 +51,18 @@ def request(task: dsl.PipelineTask, name: str, resources: Resources, profile: Pr
     if resources.gpu:
         gpu = profile.gpu
         kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=gpu.shm)
-        count = gpu.count if resources.several else min(gpu.count, 1)
-        if count:
+        if count := processes(resources, profile):
             task.set_accelerator_type(gpu.type).set_accelerator_limit(count)
-        if count > 1:
-            task.set_env_variable(PROCESSES, str(count))
     kubernetes.set_timeout(task, own.timeout_s or kind.timeout_s)
     for label, value in kind.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
     for toleration in kind.tolerations:
         tolerate(task, toleration)
+
+
+def processes(resources: Resources, profile: Profile) -> int:
+    """How many GPUs a stage asks for: all of them if several processes can run it."""
+    return profile.gpu.count if resources.several else min(profile.gpu.count, 1)
 
 
 def tolerate(task: dsl.PipelineTask, toleration: Toleration) -> None:
@@ -72,14 +78,13 @@ def tolerate(task: dsl.PipelineTask, toleration: Toleration) -> None:
 
 
 def pod(task: dsl.PipelineTask, profile: Profile) -> None:
-    """Who runs it, with which pull secrets, and a folder to write to."""
+    """Who runs it, and with which pull secrets."""
     security = profile.security
     kubernetes.set_security_context(
         task, run_as_user=security.user, run_as_group=security.group, run_as_non_root=True
     )
     if profile.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(profile.image_pull_secrets))
-    kubernetes.empty_dir_mount(task, "tmp", "/tmp")
 
 
 def scratch(task: dsl.PipelineTask, profile: Profile) -> None:
@@ -96,29 +101,37 @@ def mount(task: dsl.PipelineTask, volume: Volume, path: str) -> None:
     kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=path, **folder)
 
 
-def tracking(
-    task: dsl.PipelineTask, name: str, profile: Profile, pipeline: str, commit: str
+def tell(
+    task: dsl.PipelineTask,
+    name: str,
+    resources: Resources,
+    profile: Profile,
+    pipeline: str,
+    commit: str,
 ) -> None:
-    """What the stage has to know to record itself in MLflow under the pipeline's run.
+    """Tell the stage what it cannot know: its name, its pipeline, MLflow, how often to try again.
 
     Variables of the container may be in the cache key. So what could change without changing a
-    stage's work is an annotation of the pod, and the variable refers to it.
+    stage's work is an annotation of the pod, and a variable refers to it: one for all, since each
+    costs its length many times in the state of the run (`components.kubeflow.take_variables`).
     """
-    task.set_env_variable("FOURSTEP_STAGE", name)
-    task.set_env_variable("FOURSTEP_SPOOL", f"{SCRATCH}/.tracking")
+    retries, mlflow = profile.retries, profile.mlflow
     known = {
-        "FOURSTEP_IMAGE": task.container_spec.image,
+        "FOURSTEP_STAGE": name,
+        "FOURSTEP_SPOOL": f"{SCRATCH}/.tracking",
+        "FOURSTEP_IMAGE": task.container_spec.image.rpartition("sha256:")[2][:12],
         "FOURSTEP_GIT_COMMIT": commit,
-        "FOURSTEP_PIPELINE_NAME": pipeline,
+        "FOURSTEP_PIPELINE_NAME": pipeline if pipeline != FOUR_STEP else None,
         "FOURSTEP_KFP_UI": profile.kubeflow_ui,
-        "MLFLOW_TRACKING_URI": profile.mlflow.uri,
-        "MLFLOW_EXPERIMENT_NAME": profile.mlflow.experiment if profile.mlflow.uri else None,
+        "FOURSTEP_RETRIES": f"{retries.count} {retries.backoff} {retries.factor:g}",
+        "FOURSTEP_PROCESSES": count if (count := processes(resources, profile)) > 1 else None,
+        "MLFLOW_TRACKING_URI": mlflow.uri,
+        "MLFLOW_EXPERIMENT_NAME": mlflow.experiment if mlflow.uri else None,
+        "TMPDIR": TEMPORARY,
     }
-    for variable, value in known.items():
-        if value:
-            kubernetes.add_pod_annotation(task, f"fourstep/{variable}", value)
-            field = f"metadata.annotations['fourstep/{variable}']"
-            kubernetes.use_field_path_as_env(task, variable, field)
+    lines = "\n".join(f"{variable}={value}" for variable, value in known.items() if value)
+    kubernetes.add_pod_annotation(task, ANNOTATION, lines)
+    kubernetes.use_field_path_as_env(task, VARIABLES, f"metadata.annotations['{ANNOTATION}']")
     run_id = "metadata.labels['pipeline/runid']"
     kubernetes.use_field_path_as_env(task, "FOURSTEP_PIPELINE_RUN", run_id)
     if profile.mlflow.secret:

@@ -121,21 +121,23 @@ def read_sections(params: Path, settings: Sequence[str] = ()) -> dict[str, Any]:
     return changed
 
 
-def check_json(sections: Iterable[str]) -> dict[str, Any]:
-    """The stages of sections given as ``NAME={...}``, in JSON: Kubeflow has no file of them.
+def check_inputs(executor_input: str) -> dict[str, Any]:
+    """The stages of a Kubeflow task's parameters, one a section: Kubeflow has no file of them.
+
+    Args:
+        executor_input: Kubeflow's description of the task, JSON.
 
     Raises:
-        InputError: as `check_sections`, or a section is no JSON object.
+        InputError: as `check_sections`, or it is not such a description.
     """
-    found = {}
-    for section in sections:
-        name, _, text = section.partition("=")
-        try:
-            found[name] = whole_numbers(json_object(text))
-        except (ArgumentTypeError, InputError) as error:
-            raise InputError(f"{name}: {error}") from None
-    pipeline = PIPELINES["joint" if "train_joint" in found else "four-step"]
-    return check_sections(found, "the run's inputs", needed=pipeline)
+    try:
+        sections = whole_numbers(json_object(executor_input)["inputs"]["parameterValues"])
+    except (ArgumentTypeError, KeyError, TypeError) as error:
+        raise InputError(
+            f"--executor_input: {error}; it is what Kubeflow gives a task as {{{{$}}}}"
+        ) from None
+    pipeline = PIPELINES["joint" if "train_joint" in sections else "four-step"]
+    return check_sections(sections, "the run's inputs", needed=pipeline)
 
 
 def check_sections(

@@ -33,7 +33,7 @@ class Tasks:
         self.profile = profile
         self.commit = commit
 
-    def __call__(self, name: str, **inputs: Any) -> dsl.PipelineTask:
+    def __call__(self, name: str, *, step: int | None = None, **inputs: Any) -> dsl.PipelineTask:
         """The task for one use of a stage.
 
         Its parameters are the section of its name; fetch_data and check_data have none, and take
@@ -41,6 +41,7 @@ class Tasks:
 
         Args:
             name: the stage's name, with a number if it is used several times.
+            step: of the four steps; the task and its artifacts are named by it.
             inputs: outputs of other tasks by input name; a string is a path in the container.
         """
         section, stage = section_of(name), stage_of(name)
@@ -51,12 +52,23 @@ class Tasks:
             if isinstance(role, Scratch):
                 fixed[field] = f"{SCRATCH}/{name}"
         given = {"parameters": self.inputs.get(section, self.inputs["dvc_version"])}
-        # Kubeflow's cache key has no digest of data: their version has to be an input itself.
-        keyed = ["dvc_version"] if "data" in inputs and section in self.inputs else []
+        # Kubeflow's cache key has no digest of data: their version has to be an input itself. Who
+        # takes the index needs no other: Kubeflow numbers it anew whenever it is made.
+        reads_data = "data" in inputs and "index" not in inputs and section in self.inputs
+        keyed = ["dvc_version"] if reads_data else []
         image = self.images[declaration.resources.image]
-        component = stage_component(name, stage, image, inputs=wired, fixed=fixed, cache_key=keyed)
+        component = stage_component(
+            name,
+            stage,
+            image,
+            inputs=wired,
+            fixed=fixed,
+            prefix="" if step is None else f"step_{step}_",
+            cache_key=keyed,
+        )
         task = component(**given, **wired, **{key: self.inputs[key] for key in keyed})
         place(task, name, declaration.resources, self.profile, self.pipeline, self.commit)
+        task.set_display_name(name if step is None else f"Step {step}: {name}")
         if self.profile.data.volume and "data" in fixed:
             mount(task, self.profile.data.volume, DATA)
         return task
@@ -66,11 +78,8 @@ class Tasks:
 
         They check all settings, that the data are data.dvc's, and the data themselves.
         """
-        params = self.check_params()
-        data = self.data(after=params)
-        version = self("check_data", data=data).after(params)
-        version.set_caching_options(False)  # the data may have changed without Kubeflow's knowledge
-        index = self("validate_data", data=data).after(version).outputs["index"]
+        data, checked = self.data(after=self.check_params())
+        index = self("validate_data", data=data).after(checked).outputs["index"]
         return {"data": data, "index": index}
 
     def deploy(self, source: Mapping[str, Any], network: Any, evaluation: dsl.PipelineTask) -> None:
@@ -93,11 +102,12 @@ class Tasks:
         place_check(task, "check_params", CHECK_PARAMS, self.profile)
         return task
 
-    def data(self, *, after: dsl.PipelineTask) -> Any:
+    def data(self, *, after: dsl.PipelineTask) -> tuple[Any, dsl.PipelineTask]:
         """The data set by the profile's way: a mounted folder, an object store, or a DVC remote.
 
         Returns:
-            The path in the container, or the output of the task that brings it.
+            The path in the container, or the output of the task that brings it; and the task that
+            has found them to be the version of data.dvc.
         """
         ways = self.profile.data
         if ways.dvc:
@@ -105,8 +115,11 @@ class Tasks:
             fetch = self("fetch_data", **{k: v for k, v in address.items() if v}).after(after)
             if ways.dvc.secret:
                 use(fetch, ways.dvc.secret)
-            return fetch.outputs["data"]
+            return fetch.outputs["data"], fetch
+        data: Any = DATA
         if ways.uri:
             imported = dsl.importer(artifact_uri=ways.uri, artifact_class=dsl.Dataset)
-            return imported.after(after).outputs["artifact"]
-        return DATA
+            data = imported.after(after).outputs["artifact"]
+        check = self("check_data", data=data).after(after)
+        check.set_caching_options(False)  # the data may have changed without Kubeflow's knowledge
+        return data, check

@@ -20,7 +20,7 @@ class CheckData:
 
     data: Annotated[Path, Input("Dataset")]
     """Folder of images and annotations; it is never written to."""
-    version: Annotated[Path, Output("Artifact")]
+    version: Annotated[Path, Output("Artifact", detail=True)]
     """JSON: the folder's digest (md5), number of files (nfiles) and bytes (size)."""
 
     md5: str

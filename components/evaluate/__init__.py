@@ -35,9 +35,9 @@ class Evaluate:
     detector is scored on them, the best proposals.post_nms of an image, and needs no RPN."""
     metrics: Annotated[Path, Output("Metrics")]
     """JSON: AP figures of the networks, in all and by class, and recall of their RPNs."""
-    curves: Annotated[Path, Output("Plot")]
+    curves: Annotated[Path, Output("Plot", detail=True)]
     """Folder of CSV: precision against recall, recall against IoU and number of proposals."""
-    pictures: Annotated[Path, Output("Plot")]
+    pictures: Annotated[Path, Output("Plot", detail=True)]
     """Folder of PNG: the best, median and worst images with true and predicted boxes."""
     report: Annotated[Path, Output("HTML")]
     """One self-contained page with all of it."""

@@ -26,7 +26,7 @@ class ExportOnnx:
     """Step 4's checkpoint: shared convolutions, RPN and detector."""
     model: Annotated[Path, Output("Model")]
     """The ONNX file, weights inside."""
-    metrics: Annotated[Path, Output("Metrics")]
+    metrics: Annotated[Path, Output("Metrics", detail=True)]
     """JSON: size in bytes, number of nodes and of parameters, opset."""
 
     scale: int = 0

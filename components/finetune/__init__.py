@@ -25,17 +25,18 @@ class Finetune:
     """Data set folder, in COCO or Pascal VOC layout."""
     index: Annotated[Path, Input("Dataset")]
     """Index of the data set, from validate_data."""
-    detector: Annotated[Path, Input("Model")]
-    """Step 2's detector, whose convs are shared from here on."""
+    detector: Annotated[Path | None, Input("Model")] = None
+    """Step 2's detector, whose convs are shared from here on. Part detector does without: step 3's
+    network holds it unchanged."""
     rpn: Annotated[Path, Input("Model")]
-    """Step 1's RPN for part rpn, step 3's for part detector."""
+    """Step 1's RPN for part rpn, step 3's network for part detector."""
     proposals: Annotated[Path | None, Input("Dataset")] = None
     """Step 3's proposals of the training split, for part detector."""
     network: Annotated[Path, Output("Model")]
     """Checkpoint of the shared convs with both parts."""
-    metrics: Annotated[Path, Output("Metrics")]
+    metrics: Annotated[Path, Output("Metrics", detail=True)]
     """Last losses."""
-    curve: Annotated[Path, Output("Plot")]
+    curve: Annotated[Path, Output("Plot", detail=True)]
     """Loss curve, CSV."""
     page: Annotated[Path, Output("HTML")]
     """Losses and metrics on one page, HTML."""
@@ -57,6 +58,8 @@ class Finetune:
 
     def __post_init__(self) -> None:
         check_at_least(self, "feature_cache_gb", 0)
+        if self.part == "rpn" and self.detector is None:
+            raise ValueError("detector: part rpn needs it, for its convs")
         if self.part == "detector" and self.proposals is None:
             raise ValueError("proposals: part detector needs them")
         if self.part == "detector":

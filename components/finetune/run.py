@@ -47,21 +47,20 @@ TITLES = {"rpn": "Step 3: fine-tune the RPN", "detector": "Step 4: fine-tune the
 def run(stage: Finetune, run: Run) -> None:
     """Train one part on fixed shared convs."""
     index = read_index(stage.index)
-    rpn, detector = read_checkpoint(stage.rpn), read_checkpoint(stage.detector)
+    held_by = stage.detector or stage.rpn
+    rpn, detector = read_checkpoint(stage.rpn), read_checkpoint(held_by)
     for checkpoint in (rpn, detector):
         check_classes(checkpoint, index.classes)
-    upstream = {
-        "data": index.digest,
-        "rpn": path_digest(stage.rpn),
-        "detector": path_digest(stage.detector),
-    }
+    upstream = {"data": index.digest, "rpn": path_digest(stage.rpn)}
+    if stage.detector:
+        upstream["detector"] = path_digest(stage.detector)
     if stage.proposals:
         upstream["proposals"] = path_digest(stage.proposals)
     proposals = open_proposals(stage, index, upstream["rpn"])
     network = build_network(stage, rpn, detector)
     network.shared.requires_grad_(False)
     with in_precision(stage.solver):
-        features = open_features(stage, network, index, upstream["detector"])
+        features = open_features(stage, network, index, path_digest(held_by))
     dataset = TrainingSet(stage.data, index, network.architecture.input, proposals, features)
     part, losses = trained_part(stage, network)
     title = TITLES[stage.part]

@@ -23,9 +23,9 @@ class GenerateProposals:
     """Checkpoint with an RPN."""
     proposals: Annotated[Path, Output("Dataset")]
     """The proposals, keyed by image id (docs/proposals.md)."""
-    metrics: Annotated[Path, Output("Metrics")]
+    metrics: Annotated[Path, Output("Metrics", detail=True)]
     """Recall at IoU 0.5 and 0.7 and mean over 0.5..0.95, for several numbers of proposals."""
-    recall: Annotated[Path, Output("Plot")]
+    recall: Annotated[Path, Output("Plot", detail=True)]
     """Recall by IoU and number of proposals, CSV."""
     page: Annotated[Path, Output("HTML")]
     """Recall on one page, HTML."""

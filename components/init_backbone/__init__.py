@@ -44,7 +44,7 @@ class InitBackbone:
     """Index of the data set, from validate_data."""
     backbone: Annotated[Path, Output("Model")]
     """Checkpoint of the initial convs and per-RoI head."""
-    metrics: Annotated[Path, Output("Metrics")]
+    metrics: Annotated[Path, Output("Metrics", detail=True)]
     """Parameter counts; accuracy and loss of the pretraining, if any."""
 
     name: BackboneName = "vgg16"

@@ -28,7 +28,7 @@ class RegisterModel:
     """metrics.json of validate_onnx."""
     index: Annotated[Path, Input("Dataset")]
     """Columnar index of the data set that the model was measured on."""
-    metrics: Annotated[Path, Output("Metrics")]
+    metrics: Annotated[Path, Output("Metrics", detail=True)]
     """The gate's result. The registry's decision depends on earlier models: it is in MLflow."""
     scratch: Annotated[Path | None, Scratch()] = None
     """Folder for decision.json: version, aliases, reason."""

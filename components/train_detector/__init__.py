@@ -32,9 +32,9 @@ class TrainDetector:
     box regressors alone learn and all else stays: stage-wise training (Fast R-CNN, 5.1)."""
     detector: Annotated[Path, Output("Model")]
     """Checkpoint of the detector and its convs."""
-    metrics: Annotated[Path, Output("Metrics")]
+    metrics: Annotated[Path, Output("Metrics", detail=True)]
     """Last losses; means and deviations of the box targets."""
-    curve: Annotated[Path, Output("Plot")]
+    curve: Annotated[Path, Output("Plot", detail=True)]
     """Loss curve, CSV."""
     page: Annotated[Path, Output("HTML")]
     """Losses and metrics on one page, HTML."""

@@ -35,9 +35,9 @@ class TrainJoint:
     """Initial convs and per-RoI head, from init_backbone."""
     network: Annotated[Path, Output("Model")]
     """Checkpoint of the shared convs with both parts."""
-    metrics: Annotated[Path, Output("Metrics")]
+    metrics: Annotated[Path, Output("Metrics", detail=True)]
     """Last losses."""
-    curve: Annotated[Path, Output("Plot")]
+    curve: Annotated[Path, Output("Plot", detail=True)]
     """Loss curve, CSV."""
     page: Annotated[Path, Output("HTML")]
     """Losses and metrics on one page, HTML."""

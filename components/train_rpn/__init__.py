@@ -26,9 +26,9 @@ class TrainRpn:
     """Initial convs, from init_backbone."""
     rpn: Annotated[Path, Output("Model")]
     """Checkpoint of the RPN and its convs."""
-    metrics: Annotated[Path, Output("Metrics")]
+    metrics: Annotated[Path, Output("Metrics", detail=True)]
     """Last losses."""
-    curve: Annotated[Path, Output("Plot")]
+    curve: Annotated[Path, Output("Plot", detail=True)]
     """Loss curve, CSV."""
     page: Annotated[Path, Output("HTML")]
     """Losses and metrics on one page, HTML."""

@@ -23,9 +23,9 @@ class ValidateData:
     """Folder of images and annotations; it is never written to."""
     index: Annotated[Path, Output("Dataset")]
     """The columnar index, index.arrow."""
-    metrics: Annotated[Path, Output("Metrics")]
+    metrics: Annotated[Path, Output("Metrics", detail=True)]
     """JSON: counts of images and boxes, for each split and class."""
-    result: Annotated[Path, Output("Artifact")]
+    result: Annotated[Path, Output("Artifact", detail=True)]
     """JSON: each check with its outcome and the offending rows, and the dropped boxes."""
     report: Annotated[Path, Output("HTML")]
     """The same for people: one self-contained page."""

@@ -9,6 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from pipelines.lint.finding import Finding, Severity
 from pipelines.lint.pipeline import Pipeline
+from pipelines.lint.run_size import state_bytes
 
 KIB = 1024
 BYTES_A_TASK = 1536
@@ -26,6 +27,13 @@ class Limit:
 
 
 WORKFLOW = Limit("the Argo workflow made of it, which may have 1 MiB", KIB * KIB, "error")
+STATE = Limit(
+    "the state of a finished run (an estimate, where the cluster has default retries), which Argo "
+    "keeps in the workflow; over 1 MiB in all Kubeflow's list of tasks stands still",
+    KIB * KIB,
+    "warning",
+    warn_from=800_000 / KIB**2,
+)
 ANNOTATIONS = Limit(
     "its components, which Kubeflow Pipelines 2.2 and older keep in annotations of 256 KiB in all",
     256 * KIB,
@@ -57,6 +65,12 @@ def sizes(pipeline: Pipeline) -> Iterator[Finding]:
     split = "split it into smaller pipelines, or give large texts as artifacts"
     yield from _check(ANNOTATIONS, sum(len(text) for text in kept), "the file", split)
     yield from _check(WORKFLOW, total, "the file", split)
+    yield from _check(
+        STATE,
+        state_bytes(pipeline),
+        "the file",
+        "fewer artifacts between tasks, and less metadata on them, save most; or fewer tasks",
+    )
     for name, text in components.items():
         parts = "put some of its tasks into a pipeline of their own"
         yield from _check(COMPONENT, len(text), name, parts)

@@ -12,7 +12,7 @@ from pipelines.compile import dvc_version
 from tests.containers.conftest import DOCKER, docker, hardened_words, run_hardened
 
 
-def executor_input(folder, outputs):
+def executor_input(folder, outputs, section):
     """What Kubeflow gives as {{$}}."""
     artifacts = {
         name: {"artifacts": [{"name": name, "uri": f"s3://bucket/{name}", "metadata": {}}]}
@@ -20,7 +20,7 @@ def executor_input(folder, outputs):
     }
     return json.dumps(
         {
-            "inputs": {"parameterValues": {"parameters": {"a": 1}}},
+            "inputs": {"parameterValues": {"parameters": section}},
             "outputs": {"artifacts": artifacts, "outputFile": f"{folder}/executor_output.json"},
         }
     )
@@ -45,8 +45,8 @@ def train_rpn(run, out, iterations=60):
         *("--index", run["validate-data"].outputs["index"]),
         *("--backbone", run["init-backbone"].outputs["backbone"]),
         *(word for name in outputs for word in (f"--{name}", f"/disk/{out}/{name}")),
-        *("--scratch", "/disk/scratch", "--parameters", json.dumps(section)),
-        *("--executor_input", executor_input(f"/disk/{out}", outputs)),
+        *("--scratch", "/disk/scratch"),
+        *("--executor_input", executor_input(f"/disk/{out}", outputs, section)),
     ]
 
 
@@ -74,8 +74,9 @@ def test_a_preempted_training_goes_on_and_ends_in_the_same_bytes(
         assert path_digest(disk / "again" / output) == path_digest(disk / "once" / output)
 
     told = json.loads((disk / "once" / "executor_output.json").read_text())["artifacts"]
-    assert told["rpn"]["artifacts"][0]["metadata"]["sha256"] == path_digest(disk / "once" / "rpn")
-    assert told["metrics"]["artifacts"][0]["metadata"]["loss"] > 0
+    page = told["page"]["artifacts"][0]["metadata"]
+    assert page["rpn.sha256"] == path_digest(disk / "once" / "rpn")
+    assert page["loss"] > 0
 
 
 def test_fetch_data_brings_the_version_that_data_dvc_names(scenes, images, disk):
@@ -87,8 +88,8 @@ def test_fetch_data_brings_the_version_that_data_dvc_names(scenes, images, disk)
     run_hardened(
         images["data"],
         *("python", "-m", "components.fetch_data", "--data", "/disk/out/data"),
-        *("--remote", "/disk/remote", "--parameters", json.dumps(version)),
-        *("--executor_input", executor_input("/disk/out", ["data"])),
+        *("--remote", "/disk/remote"),
+        *("--executor_input", executor_input("/disk/out", ["data"], version)),
         mounts=[f"{disk}:/disk"],
     )
     assert path_digest(disk / "out" / "data") == path_digest(scenes / "data")

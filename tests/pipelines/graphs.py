@@ -1,17 +1,16 @@
 """dvc.yaml and the compiled pipeline in one form, so that they can be compared."""
 
-import re
 import shlex
 from itertools import pairwise
 from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from components.contract import Output, load_stage, roles
+from components.kubeflow import field_of
+from pipelines.sections import stage_of
 
-INPUT = re.compile(r"\{\{\$\.inputs\.artifacts\['(\w+)'\]\.path\}\}")
-OUTPUT = re.compile(r"\{\{\$\.outputs\.artifacts\['(\w+)'\]\.path\}\}")
-SECTION = re.compile(r"\{\{\$\.inputs\.parameters\['(\w+)'\]\}\}")
+ROOT = Path(__file__).parents[2]
 
 
 def flags(words):
@@ -41,8 +40,17 @@ def dvc_document(pipeline="four-step"):
     return document
 
 
+def details(name):
+    """The outputs of a stage that only detail others."""
+    declared = roles(load_stage(stage_of(name)))
+    return {n for n, role in declared.items() if isinstance(role, Output) and role.detail}
+
+
 def dvc_graph(document):
-    """Stage: command, section, {flag: where its path comes from}, and what it waits for."""
+    """Stage: command, section, {flag: where its path comes from}, and what it waits for.
+
+    Details are left out: Kubeflow has no artifacts of them.
+    """
     stages = {k: v for k, v in document["stages"].items() if k != "check_params"}
     writer = {}
     for name, stage in stages.items():
@@ -62,6 +70,7 @@ def dvc_graph(document):
                 paths[flag] = "written" if writer[path][0] == name else writer[path]
             else:
                 paths[flag] = ("literal", path)
+        assert all(paths.pop(detail) == "written" for detail in details(name))
         waits = {writer[path][0] for path in listed(stage, "deps") if path in writer}
         if "build/check_params/sections.txt" in listed(stage, "deps"):
             waits.add("check_params")
@@ -74,36 +83,49 @@ def kubeflow_graph(spec):
     graph = {}
     for name, task in spec["root"]["dag"]["tasks"].items():
         container = executor(spec, name).get("container")
-        if name in ("check-data", "fetch-data", "check-params") or not container:
+        if name in BEFORE or not container:
             continue
-        inputs = task["inputs"]
+        section = task["inputs"]["parameters"]["parameters"]["componentInputParameter"]
         given = pairs(container["args"])
-        section = SECTION.fullmatch(given.pop("parameters"))[1]
-        section = inputs["parameters"][section]["componentInputParameter"]
         assert given.pop("executor_input") == "{{$}}"
-        paths = {flag: origin(flag, value, inputs) for flag, value in given.items()}
-        # check-data itself waits for check-params.
-        waits = {w.replace("check-data", "check-params") for w in task["dependentTasks"]}
-        waits = {w.replace("-", "_") for w in waits - {"importer", "fetch-data"}}
+        paths = {flag: place(value) for flag, value in given.items()}
+        paths |= {n: origin(source) for n, source in task["inputs"].get("artifacts", {}).items()}
+        paths |= {field_of(artifact): "written" for artifact in outputs(spec, name)}
+        waits = set(task["dependentTasks"])
+        before = waits & {*BEFORE, "importer"}
+        # What brings or checks the data waits for check-params itself.
+        waits = {w.replace("-", "_") for w in waits - before}
+        if name == "validate-data" and before:
+            waits.add("check_params")
         graph[name.replace("-", "_")] = (container["command"], section, paths, waits)
     return graph
 
 
-def origin(flag, value, inputs):
+BEFORE = ("check-params", "fetch-data", "check-data")
+"""Tasks before those of DVC, which brings and checks the data itself."""
+
+
+def place(value):
+    """Where a fixed path is."""
     if value == "/data":
         return "data"
     if value.startswith("/scratch/"):
         return f"scratch {value.removeprefix('/scratch/')}"
-    if OUTPUT.fullmatch(value):
-        assert OUTPUT.fullmatch(value)[1] == flag
-        return "written"
-    if not INPUT.fullmatch(value):
-        return "literal", value
-    source = inputs["artifacts"][INPUT.fullmatch(value)[1]]["taskOutputArtifact"]
-    producer = source["producerTask"].replace("-", "_")
+    return "literal", value
+
+
+def origin(source):
+    """The task and output that an artifact comes from."""
+    producer = source["taskOutputArtifact"]["producerTask"].replace("-", "_")
     if producer in ("importer", "fetch_data"):
         return "data"
-    return producer, source["outputArtifactKey"]
+    return producer, field_of(source["taskOutputArtifact"]["outputArtifactKey"])
+
+
+def outputs(spec, task):
+    """The artifacts that a task writes."""
+    component = spec["components"][spec["root"]["dag"]["tasks"][task]["componentRef"]["name"]]
+    return component.get("outputDefinitions", {}).get("artifacts", {})
 
 
 def executor(spec, task):

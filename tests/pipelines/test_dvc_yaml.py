@@ -137,7 +137,6 @@ def test_the_graph_is_the_four_steps():
     }
     assert {a for a, b in edges if b == "finetune_detector"} == {
         "validate_data",
-        "train_detector",
         "finetune_rpn",
         "generate_proposals_3",
     }

@@ -63,9 +63,9 @@ def test_stages_with_a_gpu_ask_for_one_and_the_others_do_not(compiled, way):
 def test_several_gpus_go_to_the_full_trainings_and_one_to_each_other_stage(compiled):
     for name, manifest in pods(compiled("gpus")):
         container = manifest["spec"]["containers"][0]
-        env = {e["name"]: e.get("value") for e in container["env"]}
         several = name in {"train-rpn", "train-detector"}
-        assert env.get("FOURSTEP_PROCESSES") == ("4" if several else None), name
+        told = variables(manifest)
+        assert told.get("FOURSTEP_PROCESSES") == ("4" if several else None), name
         if name in GPU_TASKS:
             limits = container["resources"]["limits"]
             assert limits["nvidia.com/gpu"] == ("4" if several else "1"), name
@@ -80,13 +80,14 @@ def test_a_stage_asks_for_what_it_declares_unless_the_profile_says_otherwise(com
     assert limits["evaluate"]["memory"] == f"{declared.memory_gib}Gi"
 
 
-def test_every_pod_runs_hardened_with_folders_to_write_to(compiled):
+def test_every_pod_runs_hardened_with_a_folder_to_write_to(compiled):
+    """For temporary files it has one that Kubeflow mounts: TMPDIR."""
     for name, manifest in pods(compiled("volume")):
         spec = manifest["spec"]
         context = spec["containers"][0]["securityContext"]
         assert (context["runAsUser"], context["runAsNonRoot"]) == (1000, True)
         paths = {m["mountPath"] for m in spec["containers"][0]["volumeMounts"]}
-        assert {"/tmp", "/scratch"} - paths <= ({"/scratch"} if name == "check-params" else set())
+        assert ("/scratch" in paths) == (name != "check-params")
         assert spec["imagePullSecrets"] == [{"name": "registry-pull"}]
 
 
@@ -108,32 +109,41 @@ def test_credentials_come_from_secrets_and_go_only_where_they_are_needed(compile
         assert ("AWS_SECRET_ACCESS_KEY" in env) == (name == "fetch-data")
 
 
+def variables(manifest):
+    """What a stage is told: the lines of the annotation that its one variable refers to."""
+    env = {e["name"]: e for e in manifest["spec"]["containers"][0]["env"]}
+    if "FOURSTEP_TASK" not in env:
+        return {}
+    path = env["FOURSTEP_TASK"]["valueFrom"]["fieldRef"]["fieldPath"]
+    text = manifest["metadata"]["annotations"][path.split("'")[1]]
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
 def test_a_stage_knows_its_run_its_name_and_what_made_its_image(compiled):
     for name, manifest in pods(compiled("volume")):
-        container, annotations = (
-            manifest["spec"]["containers"][0],
-            manifest["metadata"]["annotations"],
-        )
+        container = manifest["spec"]["containers"][0]
         env = {e["name"]: e for e in container["env"]}
         if name == "check-params":
             assert env == {}
             continue
-        fields = {
-            n: e["valueFrom"]["fieldRef"]["fieldPath"]
-            for n, e in env.items()
-            if "fieldRef" in e.get("valueFrom", {})
-        }
-        assert fields.pop("FOURSTEP_PIPELINE_RUN") == "metadata.labels['pipeline/runid']"
-        values = {n: annotations[path.split("'")[1]] for n, path in fields.items()}
-        assert values == {
-            "FOURSTEP_IMAGE": container["image"],
+        run = env["FOURSTEP_PIPELINE_RUN"]["valueFrom"]["fieldRef"]["fieldPath"]
+        assert run == "metadata.labels['pipeline/runid']"
+        assert variables(manifest) == {
+            "FOURSTEP_STAGE": name.replace("-", "_"),
+            "FOURSTEP_SPOOL": "/scratch/.tracking",
+            "FOURSTEP_IMAGE": container["image"].partition("@sha256:")[2][:12],
             "FOURSTEP_GIT_COMMIT": "c0ffee",
-            "FOURSTEP_PIPELINE_NAME": "four-step",
             "FOURSTEP_KFP_UI": "https://kubeflow.example.com/pipeline",
+            "FOURSTEP_RETRIES": "3 60s 2",
             "MLFLOW_TRACKING_URI": "http://mlflow.mlflow.svc:5000",
             "MLFLOW_EXPERIMENT_NAME": "fourstep",
+            "TMPDIR": "/.cache",
         }
-        assert env["FOURSTEP_STAGE"]["value"] == name.replace("-", "_")
+
+
+def test_joint_training_is_called_so(compiled):
+    told = {n: variables(m).get("FOURSTEP_PIPELINE_NAME") for n, m in pods(compiled("joint"))}
+    assert {v for n, v in told.items() if n != "check-params"} == {"joint"}
 
 
 @pytest.mark.parametrize("way", ["volume", "uri", "dvc"])
