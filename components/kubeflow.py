@@ -125,8 +125,9 @@ def is_task(flags: Sequence[str]) -> bool:
 
 def take_variables() -> None:
     """Put the variables that `FOURSTEP_TASK` holds into the environment."""
-    lines = os.environ.pop(VARIABLES, "").splitlines()
-    os.environ.update(line.split("=", 1) for line in lines if "=" in line)
+    for line in os.environ.pop(VARIABLES, "").splitlines():
+        name, _, value = line.partition("=")
+        os.environ[name] = value
 
 
 def unwrap(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:

@@ -111,8 +111,9 @@ class Tasks:
         """
         ways = self.profile.data
         if ways.dvc:
-            address = {"remote": ways.dvc.remote, "endpoint_url": ways.dvc.endpoint_url}
-            fetch = self("fetch_data", **{k: v for k, v in address.items() if v}).after(after)
+            given = {"remote": ways.dvc.remote, "endpoint_url": ways.dvc.endpoint_url}
+            address: dict[str, Any] = {k: v for k, v in given.items() if v}
+            fetch = self("fetch_data", **address).after(after)
             if ways.dvc.secret:
                 use(fetch, ways.dvc.secret)
             return fetch.outputs["data"], fetch

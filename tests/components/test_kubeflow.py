@@ -197,7 +197,7 @@ def test_what_the_real_driver_sends_is_read(task, tmp_path):
     declaration = load_stage(stage_of(task.replace("-", "_")))
     fixed = ["--data", "/data"] if "data" in roles(declaration) else []
     fixed += ["--scratch", "/scratch/x"] if "scratch" in roles(declaration) else []
-    found, flags = unwrap(declaration, [*fixed, "--executor_input", json.dumps(given)])
+    _found, flags = unwrap(declaration, [*fixed, "--executor_input", json.dumps(given)])
     stage = parse(declaration, flags)
     values = given["inputs"]["parameterValues"]["parameters"]
     assert (

@@ -84,7 +84,7 @@ def test_what_the_work_leaves_behind_ends_with_it(tmp_path, pauses):
         else:
             os.kill(int(log.with_name("left").read_text()), 0)
     """
-    command, log = stage(tmp_path, leave)
+    command, _log = stage(tmp_path, leave)
     supervise("train_rpn", command, Retries(1, 1, 1), pauses.append)
     left = int((tmp_path / "left").read_text())
     deadline = time.monotonic() + 30
