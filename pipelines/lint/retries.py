@@ -16,6 +16,7 @@ HOUR = 3600
 """kfp's default window in seconds."""
 LARGEST_FACTOR = 2**31 - 1
 WEEK = 7 * 24 * HOUR
+YEAR = 365 * 24 * HOUR
 MOST_RETRIES = 100
 """More retries than these are not looked at."""
 
@@ -88,6 +89,8 @@ def _window(seconds: int) -> str:
 
 
 def _remedy(starts: list[int]) -> str:
+    if starts[-1] > YEAR:
+        return "ask for fewer retries or a smaller factor: the last pauses take years"
     return (
         "give at least the number of retries x the time limit + the pauses, such as "
         f"backoff_max_duration='{max(starts[-1], WEEK)}s'; left out it is {HOUR}s"

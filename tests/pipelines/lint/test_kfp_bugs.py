@@ -1,7 +1,7 @@
 """What kfp's compiler gets wrong without a word."""
 
 import pytest
-from kfp import dsl
+from kfp import dsl, kubernetes
 
 from pipelines.lint import lint
 from tests.pipelines.lint.components import work
@@ -48,3 +48,23 @@ def test_a_resource_from_an_input_that_kfp_does_not_pass_into_a_loop_is_found(tm
     assert (dangling.rule, dangling.where) == ("dangling", "comp-for-loop-2/work")
     assert "'pipelinechannel--memory'" in dangling.message
     assert unused.rule == "unused-input"
+
+
+def test_a_text_that_kfp_did_not_compile_is_found(tmp_path):
+    """The cluster would get kfp's own ``{{channel:...}}`` as a name, label or value."""
+
+    @dsl.pipeline(name="text")
+    def text_on_the_platform(team: str):
+        word = work(x=1, text=team).outputs["text"]
+        task = work(x=2).set_env_variable("TEAM", f"{team}-a")
+        kubernetes.use_secret_as_env(task, f"{team}-login", {"password": "PASSWORD"})
+        kubernetes.add_pod_label(task, "word", f"{word}-x")
+
+    findings = lint(compile_to(tmp_path, text_on_the_platform))
+    assert {(f.rule, f.severity) for f in findings} == {("dangling", "error")}
+    executor = "deploymentSpec.executors.exec-work-2"
+    assert {(f.where, f.message.partition(" within")[0]) for f in findings} == {
+        (executor, "kfp did not compile input 'team'"),
+        (f"platforms.kubernetes.{executor}", "kfp did not compile input 'team'"),
+        (f"platforms.kubernetes.{executor}", "kfp did not compile output 'text' of task 'work'"),
+    }

@@ -1,10 +1,12 @@
 """What kfp's protobufs do not know, and files that are not a compiled pipeline."""
 
+from importlib.metadata import version
+
 import pytest
 
 from components.errors import InputError
 from pipelines.lint import lint
-from tests.pipelines.lint.files import configs, container, documents, lint_documents, tasks
+from tests.pipelines.lint.files import IMAGE, configs, container, documents, lint_documents, tasks
 
 SCHEMA = {
     "unknown key": (lambda s, p: s.update(sdk="2.17"), "", "unknown field 'sdk'"),
@@ -72,6 +74,37 @@ def test_a_schema_error_does_not_hide_the_other_rules(tmp_path):
     spec["sdk"] = "2.17"
     tasks(spec)["train"].pop("retryPolicy")
     assert [f.rule for f in lint_documents(tmp_path, spec, platform)] == ["schema", "gpu-retry"]
+
+
+def test_a_field_of_a_later_kfp_is_a_warning(tmp_path):
+    """kfp's repository has init containers since 167e188f0d, its release 2.17 has not."""
+    spec, platform = documents()
+    configs(platform)["exec-train"]["initContainers"] = [{"name": "unpack", "image": IMAGE}]
+    configs(platform)["exec-train"]["imagePullPolicys"] = "Always"
+    findings = [(f.severity, f.message) for f in lint_documents(tmp_path, spec, platform)]
+    assert [severity for severity, _ in findings] == ["error", "warning"]
+    assert "'imagePullPolicys'" in findings[0][1]
+    assert "does not know the field 'initContainers'" in findings[1][1]
+
+
+@pytest.mark.parametrize(
+    ("sdk", "severity"),
+    [("kfp-99.0.0", "warning"), (f"kfp-{version('kfp')}", "error"), ("kfp-2.0.0", "error")],
+)
+def test_an_unknown_field_in_the_file_of_a_later_kfp_is_a_warning(sdk, severity, tmp_path):
+    spec, platform = documents()
+    spec["sdkVersion"] = sdk
+    tasks(spec)["train"]["placement"] = {}
+    (finding,) = lint_documents(tmp_path, spec, platform)
+    assert (finding.rule, finding.severity) == ("schema", severity)
+    assert "unknown field 'placement'" in finding.message
+
+
+def test_a_value_of_another_type_stays_an_error_in_the_file_of_a_later_kfp(tmp_path):
+    spec, platform = documents()
+    spec["sdkVersion"] = "kfp-99.0.0"
+    tasks(spec)["train"]["retryPolicy"]["maxRetryCount"] = "twice"
+    assert [f.severity for f in lint_documents(tmp_path, spec, platform)] == ["error"]
 
 
 @pytest.mark.parametrize(
