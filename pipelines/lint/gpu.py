@@ -30,15 +30,7 @@ def gpu(pipeline: Pipeline) -> Iterator[Finding]:
                 f"asks for {asked} and has no time limit: if it hangs it holds them for ever; "
                 "kubernetes.set_timeout",
             )
-        if policies[task.where].max_retry_count < 1:
-            yield _warning(
-                "gpu-retry",
-                task,
-                f"asks for {asked} and is not retried: a passing error ends the run; "
-                "task.set_retry with a backoff",
-            )
-        elif fault := too_short_window(pipeline, task, policies[task.where]):
-            yield _warning("gpu-retry", task, fault)
+        yield from _retried(pipeline, task, policies[task.where], asked)
         if not (config and config.tolerations):
             yield _warning(
                 "gpu-toleration",
@@ -46,6 +38,18 @@ def gpu(pipeline: Pipeline) -> Iterator[Finding]:
                 f"asks for {asked} and tolerates no taint: on a cluster that taints its GPU nodes "
                 "it waits for ever; kubernetes.add_toleration",
             )
+
+
+def _retried(pipeline: Pipeline, task: Task, policy: Any, asked: str) -> Iterator[Finding]:
+    if policy.max_retry_count < 1:
+        yield _warning(
+            "gpu-retry",
+            task,
+            f"asks for {asked} and is not retried: a passing error ends the run; task.set_retry "
+            "with a backoff_duration, and a backoff_max_duration that holds all attempts",
+        )
+    elif fault := too_short_window(pipeline, task, policy):
+        yield _warning("gpu-retry", task, fault)
 
 
 def _shared_memory(task: Task, config: Any, asked: str) -> Iterator[Finding]:

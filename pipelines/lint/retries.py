@@ -1,8 +1,9 @@
 """Rule `retry`: what Argo makes of a task's retries.
 
 Kubeflow hands a task's retry policy to Argo. kfp's ``backoff_max_duration`` becomes Argo's
-``maxDuration``: not a cap of the pause, but a window that begins with the first attempt. A failure
-outside of it ends the task (Argo: workflow/controller/operator.go, processNodeRetries).
+``maxDuration``: not a cap of the pause, but a window that begins with the first attempt.
+After it no attempt begins (Argo: workflow/controller/operator.go, processNodeRetries), and one that
+runs is ended (workflowpod.go, getDeadline; executor.go, monitorDeadline).
 """
 
 from collections.abc import Iterator
@@ -56,61 +57,59 @@ def retry_policies(pipeline: Pipeline) -> dict[str, Any]:
 def too_short_window(pipeline: Pipeline, task: Task, policy: Any) -> str:
     """What is wrong with the window in which a task is retried; "" if nothing is.
 
-    The window is long enough if every retry begins in it, though the attempts before use up their
-    time limit. A task without a time limit may take any time; with a GPU it is taken for longer
-    than an hour.
+    The window is long enough if every retry can run to its end in it, though all attempts use up
+    their time limit. A task without a time limit may take any time; with a GPU it is taken for
+    longer than an hour.
     """
     window = policy.backoff_max_duration.seconds
     if policy.max_retry_count < 1:
         return ""
-    pauses_only = _latest_starts(policy, 1)
-    if pauses_only[0] > window:
-        return f"is never retried: {_window(window)}; {_remedy(pauses_only)}"
     limit = _time_limit(pipeline, task)
-    if limit is None:
-        short = window <= HOUR and _gpu(pipeline, task)
-        late = f"a failure after the first {window} s is not retried: {_window(window)}"
-        return f"{late}; {_remedy(pauses_only)}" if short else ""
-    starts = _latest_starts(policy, limit)
-    fitting = sum(start <= window for start in starts)
-    if fitting == len(starts) or window >= pipeline.config.active_deadline_seconds > 0:
+    ends = _latest_ends(policy, limit or HOUR)
+    fitting = sum(end <= window for end in ends)
+    if policy.backoff_duration.seconds >= window:
+        fault = "is never retried"
+    elif limit is None and window <= HOUR and _gpu(pipeline, task):
+        fault = f"a failure after the first {window} s is not retried"
+    elif limit is None or fitting == len(ends) or window >= _whole(pipeline) > 0:
         return ""
+    else:
+        fault = (
+            f"{fitting} of {len(ends)} retries can run to their end if attempts take their time "
+            f"limit of {limit} s"
+        )
     return (
-        f"{fitting} of {len(starts)} retries begin if attempts take their time limit of {limit} s: "
-        f"{_window(window)}; {_remedy(starts)}"
+        f"{fault}: {window} s after the first attempt's start Argo begins no other and ends the "
+        "one that runs (kfp's backoff_max_duration is its maxDuration, not a cap of the pause); "
+        f"{_remedy(ends)}"
     )
 
 
-def _window(seconds: int) -> str:
+def _remedy(ends: list[int]) -> str:
+    if ends[-1] > YEAR:
+        return (
+            "ask for fewer retries or a smaller factor: the last would end after more than a year"
+        )
     return (
-        f"its backoff_max_duration, {seconds} s, is a window from the first attempt's start "
-        "(Argo's maxDuration), not a cap of the pause"
+        "give at least (retries + 1) x the time limit + the pauses, such as "
+        f"backoff_max_duration='{max(ends[-1], WEEK)}s'; left out it is {HOUR}s"
     )
 
 
-def _remedy(starts: list[int]) -> str:
-    if starts[-1] > YEAR:
-        return "ask for fewer retries or a smaller factor: the last pauses take years"
-    return (
-        "give at least the number of retries x the time limit + the pauses, such as "
-        f"backoff_max_duration='{max(starts[-1], WEEK)}s'; left out it is {HOUR}s"
-    )
-
-
-def _latest_starts(policy: Any, limit: int) -> list[int]:
-    """When each retry begins at the latest, in seconds after the first attempt's start.
+def _latest_ends(policy: Any, limit: int) -> list[int]:
+    """When each retry ends at the latest, in seconds after the first attempt's start.
 
     Args:
         policy: a RetryPolicy with at least one retry.
         limit: how long an attempt takes at most, in seconds.
     """
     factor = int(policy.backoff_factor) if 0 < policy.backoff_factor <= LARGEST_FACTOR else 1
-    pause, now, starts = policy.backoff_duration.seconds, 0, []
+    pause, now, ends = policy.backoff_duration.seconds, limit, []
     for _ in range(min(policy.max_retry_count, MOST_RETRIES)):
-        now += limit + pause
+        now += pause + limit
         pause *= factor
-        starts.append(now)
-    return starts
+        ends.append(now)
+    return ends
 
 
 def _unreadable_factor(policy: Any) -> str:
@@ -130,8 +129,12 @@ def _time_limit(pipeline: Pipeline, task: Task) -> int | None:
     """
     config = pipeline.kubernetes.get(pipeline.label(task))
     own = config.active_deadline_seconds if config else 0
-    whole = pipeline.config.active_deadline_seconds if _gpu(pipeline, task) else 0
-    return own or whole or None
+    return own or (_whole(pipeline) if _gpu(pipeline, task) else 0) or None
+
+
+def _whole(pipeline: Pipeline) -> int:
+    """The time limit of a whole run in seconds; 0 if there is none."""
+    return int(pipeline.config.active_deadline_seconds)
 
 
 def _gpu(pipeline: Pipeline, task: Task) -> bool:
