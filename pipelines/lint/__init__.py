@@ -11,11 +11,14 @@ from pipelines.lint.dangling import dangling
 from pipelines.lint.finding import Finding, exit_status
 from pipelines.lint.gpu import gpu
 from pipelines.lint.images import mutable_images
+from pipelines.lint.object_names import object_names
 from pipelines.lint.pipeline import Pipeline
 from pipelines.lint.placeholders import placeholders, platform_references
+from pipelines.lint.retries import retries
 from pipelines.lint.schema import parse
 from pipelines.lint.secrets import secret_literals
 from pipelines.lint.size import sizes
+from pipelines.lint.unresolved import unresolved
 from pipelines.lint.unused import unused_inputs
 
 __all__ = ["Finding", "exit_status", "lint"]
@@ -33,7 +36,8 @@ def lint(path: Path, *, local_tags: bool = False) -> list[Finding]:
     """
     documents = read_documents(path)
     pipeline, findings = parse(documents)
-    secrets = secret_literals(documents)
+    named = object_names(pipeline) if pipeline is not None else frozenset()
+    secrets = secret_literals(documents, named)
     findings += [finding for finding, _ in secrets]
     if pipeline is not None:
         findings += _rules(pipeline, local_tags)
@@ -47,9 +51,11 @@ def _rules(pipeline: Pipeline, local_tags: bool) -> Iterator[Finding]:
     yield from cycles(pipeline)
     yield from placeholders(pipeline)
     yield from platform_references(pipeline)
+    yield from unresolved(pipeline)
     yield from unused_inputs(pipeline)
     yield from mutable_images(pipeline, local_tags)
     yield from gpu(pipeline)
+    yield from retries(pipeline)
     yield from cached_exit_handlers(pipeline)
     yield from sizes(pipeline)
 

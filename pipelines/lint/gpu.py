@@ -4,17 +4,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.lint.finding import Finding
-from pipelines.lint.pipeline import Pipeline, Task
+from pipelines.lint.pipeline import Pipeline, Task, accelerator
+from pipelines.lint.retries import retry_policies, too_short_window
 
 SHM = "/dev/shm"
 
 
 def gpu(pipeline: Pipeline) -> Iterator[Finding]:
     """Shared memory, time limit, retries and toleration of each task that asks for a GPU."""
+    policies = retry_policies(pipeline)
     for task in pipeline.tasks():
         label = pipeline.label(task)
         executor = pipeline.executors.get(label)
-        asked = _accelerator(executor) if executor is not None else ""
+        asked = accelerator(executor) if executor is not None else ""
         if not asked:
             continue
         config = pipeline.kubernetes.get(label)
@@ -28,13 +30,7 @@ def gpu(pipeline: Pipeline) -> Iterator[Finding]:
                 f"asks for {asked} and has no time limit: if it hangs it holds them for ever; "
                 "kubernetes.set_timeout",
             )
-        if task.spec.retry_policy.max_retry_count < 1:
-            yield _warning(
-                "gpu-retry",
-                task,
-                f"asks for {asked} and is not retried: a passing error ends the run; "
-                "task.set_retry with a backoff",
-            )
+        yield from _retried(pipeline, task, policies[task.where], asked)
         if not (config and config.tolerations):
             yield _warning(
                 "gpu-toleration",
@@ -44,14 +40,16 @@ def gpu(pipeline: Pipeline) -> Iterator[Finding]:
             )
 
 
-def _accelerator(executor: Any) -> str:
-    """What an executor asks for, such as ``1 x nvidia.com/gpu``; "" if for no accelerator."""
-    wanted = executor.container.resources.accelerator
-    kind = wanted.resource_type or wanted.type
-    count = wanted.resource_count or str(wanted.count or "")
-    if not kind or count == "0":
-        return ""
-    return f"{count if count.isdigit() else 'some'} x {kind}"
+def _retried(pipeline: Pipeline, task: Task, policy: Any, asked: str) -> Iterator[Finding]:
+    if policy.max_retry_count < 1:
+        yield _warning(
+            "gpu-retry",
+            task,
+            f"asks for {asked} and is not retried: a passing error ends the run; task.set_retry "
+            "with a backoff_duration, and a backoff_max_duration that holds all attempts",
+        )
+    elif fault := too_short_window(pipeline, task, policy):
+        yield _warning("gpu-retry", task, fault)
 
 
 def _shared_memory(task: Task, config: Any, asked: str) -> Iterator[Finding]:

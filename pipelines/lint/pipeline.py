@@ -93,6 +93,16 @@ def parent_inputs(task: Task) -> Iterator[tuple[str, str, str]]:
             yield name, "artifacts", value.component_input_artifact
 
 
+def accelerator(executor: Any) -> str:
+    """What an executor asks for, such as ``1 x nvidia.com/gpu``; "" if for no accelerator."""
+    wanted = executor.container.resources.accelerator
+    kind = wanted.resource_type or wanted.type
+    count = wanted.resource_count or str(wanted.count or "")
+    if not kind or count == "0":
+        return ""
+    return f"{count if count.isdigit() else 'some'} x {kind}"
+
+
 def strings(value: Any) -> Iterator[str]:
     """All strings in a nested value."""
     if isinstance(value, str):

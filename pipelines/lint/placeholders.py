@@ -1,9 +1,9 @@
 """Rule `dangling`: placeholders in containers, and what the platform document refers to."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from pipelines.lint.conditions import conditional_inputs
 from pipelines.lint.dangling import INJECTED, error, some
 from pipelines.lint.finding import Finding
 from pipelines.lint.pipeline import PLACEHOLDER, Pipeline, Task, proto_strings, strings
@@ -16,36 +16,33 @@ def placeholders(pipeline: Pipeline) -> Iterator[Finding]:
         executor = pipeline.executors.get(component.executor_label)
         if executor is None or component.WhichOneof("implementation") != "executor_label":
             continue
-        users = [task for task in pipeline.tasks() if task.spec.component_ref.name == name]
         where = f"deploymentSpec.executors.{component.executor_label}"
+        users = [task for task in pipeline.tasks() if task.spec.component_ref.name == name]
         for text in proto_strings(executor):
-            for side, kind, key in [*PLACEHOLDER.findall(text), *_optional_inputs(text)]:
-                declared = _declared(component, side, kind)
-                given = {item for task in users for item in getattr(task.spec.inputs, kind)}
-                if key not in declared and (side == "outputs" or key not in given):
-                    yield error(
-                        where,
-                        f"a placeholder reads {side[:-1]} {kind[:-1]} '{key}', which {name} does "
-                        f"not declare; {some(declared)}",
-                    )
+            for what, known in _unknown(component, users, text):
+                yield error(where, f"{what}, which {name} does not declare; {some(known)}")
+
+
+def _unknown(component: Any, users: list[Task], text: str) -> Iterator[tuple[str, set[str]]]:
+    """What a text reads though neither the component nor a task gives it, and what there is."""
+    given = {
+        kind: {name for task in users for name in getattr(task.spec.inputs, kind)}
+        for kind in ("parameters", "artifacts")
+    }
+    for side, kind, name in PLACEHOLDER.findall(text):
+        declared = _declared(component, side, kind)
+        if name not in declared and (side == "outputs" or name not in given[kind]):
+            yield f"a placeholder reads {side[:-1]} {kind[:-1]} '{name}'", declared
+    inputs = _declared(component, "inputs", "parameters")
+    inputs |= _declared(component, "inputs", "artifacts")
+    for name in conditional_inputs(text):
+        if name not in inputs and not any(name in names for names in given.values()):
+            yield f"an IfPresent asks for input '{name}'", inputs
 
 
 def _declared(component: Any, side: str, kind: str) -> set[str]:
     definitions = component.input_definitions if side == "inputs" else component.output_definitions
     return set(getattr(definitions, kind))
-
-
-def _optional_inputs(text: str) -> list[tuple[str, str, str]]:
-    """The inputs that kfp's ``{"IfPresent": {"InputName": ...}}`` in an argument asks for."""
-    if not text.startswith('{"'):
-        return []
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return []
-    condition = value.get("IfPresent") if isinstance(value, dict) else None
-    name = condition.get("InputName") if isinstance(condition, dict) else None
-    return [("inputs", "parameters", name)] if isinstance(name, str) else []
 
 
 def platform_references(pipeline: Pipeline) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """Rule `schema`: both documents are what kfp's protobufs say."""
 
 import re
+from importlib.metadata import version
 from typing import Any
 
 from google.protobuf.json_format import ParseDict, ParseError
@@ -12,6 +13,11 @@ from pipelines.lint.finding import Finding
 from pipelines.lint.pipeline import Pipeline
 from pipelines.suggest import suggest
 
+KFP = version("kfp")
+LATER_FIELDS = {"initContainers"}
+"""Fields of an executor's configuration that kfp's repository has and its releases do not yet."""
+UNKNOWN = "unknown field"
+LATER = "a server without it refuses the run; a later one may take it"
 EXECUTORS = "deploymentSpec.executors"
 KUBERNETES = f"platforms.kubernetes.{EXECUTORS}"
 
@@ -19,9 +25,10 @@ KUBERNETES = f"platforms.kubernetes.{EXECUTORS}"
 def parse(documents: Documents) -> tuple[Pipeline | None, list[Finding]]:
     """The pipeline, or none if a part of it cannot be read at all; and what is wrong with it.
 
-    A field that the protobufs do not know is reported and left out.
+    A field that the protobufs do not know is reported and left out: an error, but a warning if a
+    later kfp may know it.
     """
-    parser = _Parser()
+    parser = _Parser(newer=_is_newer(str(documents.spec.get("sdkVersion"))))
     spec, deployment = documents.spec, documents.spec.get("deploymentSpec")
     deployment = deployment if isinstance(deployment, dict) else {}
     parts = {"components", "root"}
@@ -37,7 +44,10 @@ def parse(documents: Documents) -> tuple[Pipeline | None, list[Finding]]:
     platforms = parser.parse(documents.platform, pb2.PlatformSpec(), "").platforms
     platform = platforms["kubernetes"] if "kubernetes" in platforms else pb2.SinglePlatformSpec()
     structs = _executor_structs(documents)
-    configs = parser.parse_each(structs, kubernetes_pb2.KubernetesExecutorConfig, KUBERNETES)
+    known = {
+        label: parser.without_later(c, f"{KUBERNETES}.{label}") for label, c in structs.items()
+    }
+    configs = parser.parse_each(known, kubernetes_pb2.KubernetesExecutorConfig, KUBERNETES)
     pipeline = Pipeline(components, executors, configs, structs, platform.pipelineConfig)
     return (pipeline if parser.readable else None), parser.findings
 
@@ -54,9 +64,18 @@ def _executor_structs(documents: Documents) -> dict[str, dict[str, Any]]:
 class _Parser:
     """Parses messages and keeps what was wrong; `readable` is false if one could not be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, newer: bool) -> None:
         self.findings: list[Finding] = []
         self.readable = True
+        self.newer = newer
+
+    def without_later(self, config: dict[str, Any], where: str) -> dict[str, Any]:
+        """An executor's configuration without fields of a later kfp, which are reported."""
+        known = kubernetes_pb2.KubernetesExecutorConfig.DESCRIPTOR.fields_by_camelcase_name
+        later = LATER_FIELDS.difference(known)
+        for field in sorted(later & config.keys()):
+            self.warn(f"kfp {KFP} does not know the field '{field}'; {LATER}", where)
+        return {field: value for field, value in config.items() if field not in later}
 
     def parse_each(self, values: Any, message: Any, where: str) -> dict[str, Any]:
         """A message for each value of a mapping."""
@@ -75,8 +94,12 @@ class _Parser:
         try:
             return ParseDict(value, message)
         except ParseError as error:
-            message_text, place = _explain(str(error))
-            self.report(message_text, ".".join(part for part in (where, place) if part))
+            text, place = _explain(str(error))
+            place = ".".join(part for part in (where, place) if part)
+            if self.newer and text.startswith(UNKNOWN):
+                self.warn(f"{text}; the file's sdkVersion is later than kfp {KFP}; {LATER}", place)
+            else:
+                self.report(text, place)
         message.Clear()
         try:
             return ParseDict(value, message, ignore_unknown_fields=True)
@@ -86,8 +109,18 @@ class _Parser:
             return message
 
     def report(self, message: str, where: str) -> None:
-        """Add a finding."""
+        """Add an error."""
         self.findings.append(Finding("error", "schema", where, message))
+
+    def warn(self, message: str, where: str) -> None:
+        """Add a warning."""
+        self.findings.append(Finding("warning", "schema", where, message))
+
+
+def _is_newer(sdk: str) -> bool:
+    """Whether a file comes from a kfp later than the one whose protobufs are used here."""
+    theirs, ours = ([int(n) for n in re.findall(r"\d+", text)[:3]] for text in (sdk, KFP))
+    return theirs > ours
 
 
 def _explain(error: str) -> tuple[str, str]:
@@ -101,5 +134,5 @@ def _explain(error: str) -> tuple[str, str]:
         place = located.group(1).partition(".")[2]
     if unknown := re.search(r'has no field named "([^"]*)"', text):
         name, known = unknown.group(1), re.findall(r"'(\w+)'", rest)
-        return f"unknown field '{name}'{suggest(name, known)}", place
+        return f"{UNKNOWN} '{name}'{suggest(name, known)}", place
     return f"{text}; write what kfp's protobuf says", place

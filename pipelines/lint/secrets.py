@@ -17,34 +17,43 @@ REMEDY = (
 )
 
 
-def secret_literals(documents: Documents) -> list[tuple[Finding, str]]:
+def secret_literals(documents: Documents, names: frozenset[str]) -> list[tuple[Finding, str]]:
     """Secret-looking literals, one finding a place, each with the secret itself.
 
     The findings' texts do not hold the secret.
+
+    Args:
+        documents: the compiled pipeline.
+        names: the places of literals that name a Kubernetes object, such as a Secret. A secret's
+            shape is found there too; what the literal is called means nothing.
     """
     found: dict[str, tuple[Finding, str]] = {}
     for document in (documents.spec, documents.platform):
-        for where, what, secret in _walk(document, "", ""):
+        for where, what, secret in _walk(document, "", "", names):
             message = f"{what} ({len(secret)} characters, not shown here); {REMEDY}"
             found.setdefault(where, (Finding("error", "secret", where, message), secret))
     return list(found.values())
 
 
-def _walk(value: Any, where: str, name: str) -> Iterator[tuple[str, str, str]]:
+def _walk(
+    value: Any, where: str, name: str, names: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str, str]]:
     """The (place, description, secret) triples below a value with a name."""
+    if where in names:
+        name = ""
     if isinstance(value, str):
         yield from _text(value, where, name)
     elif isinstance(value, list):
         yield from _flags(value, where)
         for number, item in enumerate(value):
-            yield from _walk(item, f"{where}[{number}]", name)
+            yield from _walk(item, f"{where}[{number}]", name, names)
     elif isinstance(value, dict):
         variable = value.get("name") if value.keys() == {"name", "value"} else None
         for key, item in value.items():
             below = name if key in WRAPPERS else str(key)
             if key == "value" and isinstance(variable, str):
                 below = variable
-            yield from _walk(item, f"{where}.{key}".lstrip("."), below)
+            yield from _walk(item, f"{where}.{key}".lstrip("."), below, names)
 
 
 def _text(text: str, where: str, name: str) -> Iterator[tuple[str, str, str]]:

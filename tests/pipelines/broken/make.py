@@ -44,7 +44,7 @@ def good(size: int = 100, lr: float = 0.001):
         data = prepare(size=size)
         task = train(lr=lr, data=data.outputs["data"])
         task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
-        task.set_retry(2, backoff_duration="60s", backoff_factor=2)
+        task.set_retry(2, "60s", backoff_factor=2, backoff_max_duration="604800s")
         task.set_env_variable("OMP_NUM_THREADS", "4")
         kubernetes.use_secret_as_env(task, "tracking", {"password": "MLFLOW_TRACKING_PASSWORD"})
         kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit="2Gi")
@@ -97,6 +97,7 @@ BREAK = {
     "gpu-shm": lambda d: config(d).pop("emptyDirMounts"),
     "gpu-timeout": lambda d: config(d).pop("activeDeadlineSeconds"),
     "gpu-retry": lambda d: tasks(d)["train"].pop("retryPolicy"),
+    "retry": lambda d: tasks(d)["train"]["retryPolicy"].update(backoffFactor=2.5),
     "gpu-toleration": lambda d: config(d).pop("tolerations"),
     "mutable-image": lambda d: container(d, "prepare").update(image="python:latest"),
     "secret": secret,
