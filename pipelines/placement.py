@@ -4,10 +4,13 @@ from kfp import dsl, kubernetes
 
 from components.contract import Resources
 from components.processes import VARIABLE as PROCESSES
-from pipelines.profile import CPU, GPU, Profile, Request, Secret, Toleration, Volume
+from pipelines import kubernetes_rules
+from pipelines.profile import CPU, GPU, Profile, Request, Retries, Secret, Toleration, Volume
 
 DATA, SCRATCH = "/data", "/scratch"
 """Where the volumes with the data set and for scratch folders are mounted."""
+WAITING_S = 7 * 24 * 3600
+"""How long each attempt may wait for a node, of the time in which a task is tried again."""
 
 
 def place(
@@ -22,12 +25,7 @@ def place(
     place_check(task, name, resources, profile)
     scratch(task, profile)
     tracking(task, name, profile, pipeline, commit)
-    task.set_retry(
-        profile.retries.count,
-        backoff_duration=profile.retries.backoff,
-        backoff_factor=profile.retries.factor,
-        backoff_max_duration=profile.retries.most,
-    )
+    retry(task, profile.retries, time_limit(name, resources, profile))
 
 
 def place_check(task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile) -> None:
@@ -37,26 +35,67 @@ def place_check(task: dsl.PipelineTask, name: str, resources: Resources, profile
     pod(task, profile)
 
 
+def retry(task: dsl.PipelineTask, retries: Retries, timeout_s: int) -> None:
+    """Have Kubeflow start the task's pod again if it fails."""
+    task.set_retry(
+        retries.count,
+        backoff_duration=retries.backoff,
+        backoff_factor=retries.factor,
+        backoff_max_duration=f"{retry_window(retries, timeout_s)}s",
+    )
+
+
+def retry_window(retries: Retries, timeout_s: int) -> int:
+    """Seconds from the start of the first attempt in which all others can run to their end.
+
+    kfp calls it ``backoff_max_duration``. It is Argo's ``maxDuration``, which is not a limit of the
+    pauses: when it is over, a running attempt is ended and no other is started.
+    """
+    return (retries.count + 1) * (timeout_s + WAITING_S) + sum(retries.pauses)
+
+
+def time_limit(name: str, resources: Resources, profile: Profile) -> int:
+    """The longest time of a task's pod in seconds, without its wait for a node."""
+    own = profile.tasks.get(name, Request())
+    return own.timeout_s or (profile.gpu if resources.gpu else profile.cpu).timeout_s
+
+
 def request(task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile) -> None:
     """CPU, memory, GPU, time, and the nodes that have them."""
-    own = profile.tasks.get(name, Request())
-    cpu, memory = own.cpu or resources.cpu, own.memory_gib or resources.memory_gib
-    task.set_cpu_request(str(cpu)).set_cpu_limit(str(cpu))
-    task.set_memory_request(f"{memory}Gi").set_memory_limit(f"{memory}Gi")
-    kind: GPU | CPU = profile.gpu if resources.gpu else profile.cpu
+    cpu = str(profile.tasks.get(name, Request()).cpu or resources.cpu)
+    memory = memory_limit(name, resources, profile)
+    task.set_cpu_request(cpu).set_cpu_limit(cpu)
+    task.set_memory_request(memory).set_memory_limit(memory)
+    kind: GPU | CPU = profile.cpu
     if resources.gpu:
-        gpu = profile.gpu
-        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", medium="Memory", size_limit=gpu.shm)
-        count = gpu.count if resources.several else min(gpu.count, 1)
-        if count:
-            task.set_accelerator_type(gpu.type).set_accelerator_limit(count)
-        if count > 1:
-            task.set_env_variable(PROCESSES, str(count))
-    kubernetes.set_timeout(task, own.timeout_s or kind.timeout_s)
+        kind = profile.gpu
+        accelerate(task, resources, profile.gpu)
+    kubernetes.set_timeout(task, time_limit(name, resources, profile))
     for label, value in kind.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
     for toleration in kind.tolerations:
         tolerate(task, toleration)
+
+
+def memory_limit(name: str, resources: Resources, profile: Profile) -> str:
+    """Memory of a task: its stage's and, where it has one, all of /dev/shm.
+
+    What lies in an emptyDir of memory counts against the limit of the container that wrote it.
+    """
+    gib = profile.tasks.get(name, Request()).memory_gib or resources.memory_gib
+    shm = kubernetes_rules.mebibytes(profile.gpu.shm) if resources.gpu else 0
+    return f"{gib * 1024 + shm}Mi"
+
+
+def accelerate(task: dsl.PipelineTask, resources: Resources, gpu: GPU) -> None:
+    """Give a stage that uses a GPU its GPUs, and shared memory for its data loaders."""
+    shm = kubernetes_rules.SHM
+    kubernetes.empty_dir_mount(task, shm, "/dev/shm", medium="Memory", size_limit=gpu.shm)
+    count = gpu.count if resources.several else min(gpu.count, 1)
+    if count:
+        task.set_accelerator_type(gpu.type).set_accelerator_limit(count)
+    if count > 1:
+        task.set_env_variable(PROCESSES, str(count))
 
 
 def tolerate(task: dsl.PipelineTask, toleration: Toleration) -> None:
@@ -73,13 +112,12 @@ def tolerate(task: dsl.PipelineTask, toleration: Toleration) -> None:
 
 def pod(task: dsl.PipelineTask, profile: Profile) -> None:
     """Who runs it, with which pull secrets, and a folder to write to."""
-    security = profile.security
-    kubernetes.set_security_context(
-        task, run_as_user=security.user, run_as_group=security.group, run_as_non_root=True
-    )
+    user, group = profile.security.user, profile.security.group
+    identity = {} if user is None else {"run_as_user": user, "run_as_group": group}
+    kubernetes.set_security_context(task, run_as_non_root=True, **identity)
     if profile.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(profile.image_pull_secrets))
-    kubernetes.empty_dir_mount(task, "tmp", "/tmp")
+    kubernetes.empty_dir_mount(task, kubernetes_rules.TMP, "/tmp")
 
 
 def scratch(task: dsl.PipelineTask, profile: Profile) -> None:
@@ -87,7 +125,7 @@ def scratch(task: dsl.PipelineTask, profile: Profile) -> None:
     if profile.scratch:
         mount(task, profile.scratch, SCRATCH)
     else:
-        kubernetes.empty_dir_mount(task, "scratch", SCRATCH)
+        kubernetes.empty_dir_mount(task, kubernetes_rules.SCRATCH, SCRATCH)
 
 
 def mount(task: dsl.PipelineTask, volume: Volume, path: str) -> None:
