@@ -111,22 +111,25 @@ def compile_and_lint(
     """
     from cli.lint import lint_or_fail
     from pipelines.compile import compile_pipeline, dvc_version
+    from pipelines.data_way import notes
     from pipelines.images import read_record, references
 
-    record = read_record(images)
+    record, version = read_record(images), dvc_version(data_dvc)
     aside = output.with_name(f".{output.stem}.unchecked.yaml")
     try:
         compile_pipeline(
             aside,
             pipeline=pipeline,
             sections=sections,
-            version=dvc_version(data_dvc),
+            version=version,
             images=references(images, local_tags=local_tags),
             profile=profile,
             commit=record.get("commit", ""),
         )
         lint_or_fail(aside, local_tags=local_tags)
         aside.replace(output)
+        for note in notes(profile.data, version):
+            typer.echo(f"note: {note}", err=True)
     finally:  # a file with an error, a secret perhaps, is not left behind
         aside.unlink(missing_ok=True)
 

@@ -28,6 +28,8 @@ from components.tracking import Run, data_version
 from components.tracking.record import digests
 
 EXECUTOR_INPUT = "--executor_input"
+SCRATCH = "/scratch"
+"""Where the volume for scratch folders is mounted."""
 VARIABLES = "FOURSTEP_TASK"
 """One variable for all: each costs its length many times in the state of the run."""
 LOCAL_FOLDERS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
@@ -124,16 +126,23 @@ def is_task(flags: Sequence[str]) -> bool:
 
 
 def take_variables() -> None:
-    """Put the variables that `FOURSTEP_TASK` holds into the environment."""
-    for line in os.environ.pop(VARIABLES, "").splitlines():
+    """Put the variables that `FOURSTEP_TASK` holds into the environment.
+
+    What the pod has already counts more: Kubeflow's MLflow plugin gives its server and its run.
+    """
+    lines = os.environ.pop(VARIABLES, "").splitlines()
+    for line in lines:
         name, _, value = line.partition("=")
-        os.environ[name] = value
+        os.environ.setdefault(name, value)
+    if lines:
+        os.environ.setdefault("FOURSTEP_SPOOL", f"{SCRATCH}/.tracking")
 
 
 def unwrap(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:
     """Kubeflow's task, if there is one, and a stage's flags as they would be without Kubeflow.
 
-    Flags that are given count more than what is made of Kubeflow's. Details (`Output.detail`) go to a temporary folder: the stage's page and MLflow have them.
+    Flags that are given count more than those made of Kubeflow's. Details (`Output.detail`) go to a
+    temporary folder: the stage's page and MLflow have them.
 
     Raises:
         InputError: Kubeflow's flag is no JSON object, or the section has an input or output.

@@ -21,9 +21,9 @@ from docker.types import Mount
 from kfp import components, local
 
 from components.errors import CheckFailed, InputError
+from components.kubeflow import SCRATCH
 from pipelines.document import read_documents
 from pipelines.exit_status import true_exit_status
-from pipelines.placement import SCRATCH
 from pipelines.profile import GPU, Data, Profile, Retries
 
 USER = 1000
@@ -153,7 +153,8 @@ def task_outputs(spec: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def local_profile(data: Path) -> Profile:
     """A profile for `run_in_containers`: a folder of this machine, and nothing is tried twice."""
-    return Profile(data=Data(uri=str(data.resolve())), retries=Retries(count=0), gpu=GPU(count=0))
+    folder = Data.model_construct(uri=str(data.resolve()))  # an address that no cluster has
+    return Profile(data=folder, retries=Retries(count=0), gpu=GPU(count=0))
 
 
 def hardened(user: int) -> dict[str, Any]:

@@ -8,24 +8,28 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from components.errors import InputError
+from pipelines import addresses
+from pipelines import kubernetes_rules as rules
 from pipelines.sections import TASKS
 from pipelines.yaml_file import read_yaml
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
-"""Name of an object in Kubernetes."""
-Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$")]
-"""Bytes as Kubernetes writes them: 8Gi."""
-Folder = Annotated[str, Field(pattern=r"^\w[\w-]*([./]\w[\w-]*)*$")]
-"""Folder of a volume, without ``..``."""
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-"""Name of an environment variable."""
-Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,6}s$")]
-"""Seconds as Kubeflow writes them: 60s."""
+REMOVED = {
+    "retries.most": "is not a key any more: Argo takes it for the time from the first attempt's "
+    "start, after which it tries nothing again; remove it, compile works that time out"
+}
+"""Keys of older profiles, and what to do about them."""
 
 
 def known_task(name: str) -> str:
@@ -35,21 +39,46 @@ def known_task(name: str) -> str:
     return name
 
 
-def no_secret(url: str) -> str:
-    """The address, if it has neither a user nor a query, in which passwords and tokens stand."""
-    parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must be without user, password and query: credentials come from a Secret")
-    return url
+def whole(value: Any) -> Any:
+    """2 for 2.0, as YAML's writers have it.
+
+    Raises:
+        ValueError: there is a fraction.
+    """
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(f"{value} is not a whole number, and Argo takes no other; give 1, 2, ...")
+    return int(value) if isinstance(value, float) else value
 
 
-Seconds = Annotated[int, Field(gt=0, le=366 * 24 * 3600)]
-Web = Annotated[str, Field(pattern=r"^https?://[^\s/]+"), AfterValidator(no_secret)]
-Store = Annotated[str, Field(pattern=r"^((s3|gs|minio)://[^\s/]+|/)"), AfterValidator(no_secret)]
-DVCRemote = Annotated[
-    str, Field(pattern=r"^((s3|gs|azure|https?|ssh)://[^\s/]+|/)"), AfterValidator(no_secret)
-]
+def experiment(name: str) -> str:
+    """The name, if MLflow takes it, and Argo hands it on as it is.
+
+    Raises:
+        ValueError: one of them does not.
+    """
+    if not name.strip() or len(name) > 500 or "{{" in name:
+        raise ValueError(f"{name!r} is not a name for an experiment; give 1 to 500 letters")
+    return name
+
+
+ObjectName = Annotated[str, AfterValidator(rules.object_name)]
+Claim = Annotated[str, AfterValidator(rules.claim_name)]
+Variable = Annotated[str, AfterValidator(rules.variable)]
+SecretKey = Annotated[str, AfterValidator(rules.secret_key)]
+LabelKey = Annotated[str, AfterValidator(rules.label_key)]
+LabelValue = Annotated[str, AfterValidator(rules.label_value)]
+DeviceResource = Annotated[str, AfterValidator(rules.resource_name)]
+Folder = Annotated[str, AfterValidator(rules.sub_path)]
+Size = Annotated[str, AfterValidator(rules.size)]
+Web = Annotated[str, AfterValidator(addresses.web)]
+Store = Annotated[str, AfterValidator(addresses.store)]
+DVCRemote = Annotated[str, AfterValidator(addresses.dvc_remote)]
 TaskName = Annotated[str, AfterValidator(known_task)]
+Experiment = Annotated[str, AfterValidator(experiment)]
+Pause = Annotated[str, AfterValidator(rules.pause)]
+Seconds = Annotated[int, Field(gt=0, le=366 * 24 * 3600)]
+UserId = Annotated[int, Field(gt=0, le=2**31 - 1)]
+LONGEST_PAUSE_S = 7 * 24 * 3600
 
 
 class Part(BaseModel):
@@ -61,24 +90,42 @@ class Part(BaseModel):
 class Toleration(Part):
     """A taint that a task's pod puts up with."""
 
-    key: str
+    key: LabelKey
     operator: Literal["Exists", "Equal"] = "Exists"
-    value: str = ""
+    value: LabelValue = ""
     effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"] = "NoSchedule"
+
+    @model_validator(mode="after")
+    def value_has_a_meaning(self) -> "Toleration":
+        """Refuse a value that nothing is compared with."""
+        if self.value and self.operator == "Exists":
+            raise ValueError(
+                f"value: {self.value!r} means nothing with the operator Exists; give operator: "
+                "Equal, or no value"
+            )
+        return self
 
 
 class Secret(Part):
     """A Secret whose keys become environment variables; no value is ever written here."""
 
-    name: Name
-    keys: Annotated[dict[str, Variable], Field(min_length=1)]
+    name: ObjectName
+    keys: Annotated[dict[SecretKey, Variable], Field(min_length=1)]
     """Key in the Secret: environment variable."""
+
+    @model_validator(mode="after")
+    def each_variable_once(self) -> "Secret":
+        """Refuse a variable that two keys set: only one would count."""
+        twice = {name for name in self.keys.values() if list(self.keys.values()).count(name) > 1}
+        if twice:
+            raise ValueError(f"keys: two keys set {', '.join(sorted(twice))}; leave out one")
+        return self
 
 
 class Volume(Part):
     """A persistent volume claim."""
 
-    claim: Name
+    claim: Claim
     folder: Folder | None = None
     """Subfolder of the volume."""
 
@@ -91,13 +138,22 @@ class Remote(Part):
     """Address of an S3-compatible store."""
     secret: Secret | None = None
 
+    @model_validator(mode="after")
+    def endpoint_of_a_store(self) -> "Remote":
+        """Refuse an endpoint of a remote that has none."""
+        if self.endpoint_url and not self.remote.startswith("s3://"):
+            raise ValueError(
+                f"endpoint_url: {self.endpoint_url!r} is only for a remote of s3://; leave it out"
+            )
+        return self
+
 
 class Data(Part):
     """Where the data set comes from: exactly one of the three."""
 
     volume: Volume | None = None
     uri: Store | None = None
-    """Folder in an object store (s3://, gs://, minio://), or of this machine for run-local."""
+    """Folder in the object store of Kubeflow's own pipeline root: s3://, gs:// or minio://."""
     dvc: Remote | None = None
 
     @model_validator(mode="after")
@@ -114,37 +170,56 @@ class GPU(Part):
     More than one is for the stages that several processes can run; the others ask for one.
     """
 
-    type: str = "nvidia.com/gpu"
+    type: DeviceResource = "nvidia.com/gpu"
     count: Annotated[int, Field(ge=0, le=64)] = 1
-    node_selector: dict[str, str] = {}
+    node_selector: dict[LabelKey, LabelValue] = {}
     tolerations: tuple[Toleration, ...] = (Toleration(key="nvidia.com/gpu"),)
-    shm: Quantity = "8Gi"
-    """Size of /dev/shm, through which the data loaders hand over batches."""
+    shm: Size = "2Gi"
+    """Size of /dev/shm, through which the data loaders hand over batches. It is memory: the task
+    gets as much on top of what its stage asks for."""
     timeout_s: Seconds = 7 * 24 * 3600
 
 
 class CPU(Part):
     """What the other stages ask for."""
 
-    node_selector: dict[str, str] = {}
+    node_selector: dict[LabelKey, LabelValue] = {}
     tolerations: tuple[Toleration, ...] = ()
     timeout_s: Seconds = 24 * 3600
 
 
 class Retries(Part):
-    """How often, and after how long, Kubeflow starts a failed task again."""
+    """How often, and after how long, a failed task is started again."""
 
     count: Annotated[int, Field(ge=0, le=100)] = 3
-    backoff: Duration = "60s"
-    factor: Annotated[float, Field(ge=1, le=100)] = 2.0
-    most: Duration = "3600s"
+    backoff: Pause = "60s"
+    """Pause before the second attempt."""
+    factor: Annotated[int, Field(ge=1, le=100), BeforeValidator(whole)] = 2
+    """Each further pause is this many times as long."""
+
+    @property
+    def pauses(self) -> list[int]:
+        """Seconds between one attempt and the next."""
+        return [int(self.backoff.rstrip("s")) * self.factor**n for n in range(self.count)]
+
+    @model_validator(mode="after")
+    def pauses_end(self) -> "Retries":
+        """Refuse pauses after which nobody waits any more."""
+        if max(self.pauses, default=0) > LONGEST_PAUSE_S:
+            raise ValueError(
+                f"the pause before the last of {self.count} retries is {self.pauses[-1]} s, and "
+                f"the longest is {LONGEST_PAUSE_S}; give a smaller factor, backoff or count"
+            )
+        return self
 
 
 class Security(Part):
     """Whom the containers run as. (Kubeflow itself drops all capabilities.)"""
 
-    user: Annotated[int, Field(gt=0)] = 1000
-    group: Annotated[int, Field(gt=0)] = 1000
+    user: UserId | None = 1000
+    """null: whom the cluster chooses, as OpenShift does, else the image's own, 1000."""
+    group: UserId | None = 1000
+    """Counts only with a user."""
 
 
 class MLflow(Part):
@@ -152,15 +227,16 @@ class MLflow(Part):
 
     uri: Web | None = None
     """Address, without user and password: those come from the secret."""
-    experiment: str = "fourstep"
+    experiment: Experiment = "fourstep"
     secret: Secret | None = None
 
 
 class Request(Part):
     """A task's own request, in place of what its stage declares."""
 
-    cpu: Annotated[int, Field(gt=0)] | None = None
-    memory_gib: Annotated[int, Field(gt=0)] | None = None
+    cpu: Annotated[int, Field(gt=0, le=4096)] | None = None
+    memory_gib: Annotated[int, Field(gt=0, le=65536)] | None = None
+    """Without /dev/shm, which comes on top of it (``gpu.shm``)."""
     timeout_s: Seconds | None = None
 
 
@@ -175,12 +251,26 @@ class Profile(Part):
     retries: Retries = Retries()
     security: Security = Security()
     mlflow: MLflow = MLflow()
-    service_account: Name | None = None
-    image_pull_secrets: tuple[Name, ...] = ()
+    service_account: ObjectName | None = None
+    image_pull_secrets: tuple[ObjectName, ...] = ()
     kubeflow_ui: Web | None = None
     """Address of Kubeflow's pages, for the links in MLflow."""
     tasks: dict[TaskName, Request] = {}
     """Requests by the task's name, that of its stage in dvc.yaml."""
+
+    @model_validator(mode="after")
+    def secrets_agree(self) -> "Profile":
+        """Refuse two Secrets that set one variable of fetch_data: only one would count."""
+        remote = self.data.dvc.secret if self.data.dvc else None
+        tracking = self.mlflow.secret
+        if remote and tracking and remote != tracking:
+            both = {*remote.keys.values()} & {*tracking.keys.values()}
+            if both:
+                raise ValueError(
+                    f"data.dvc.secret and mlflow.secret both set {', '.join(sorted(both))} in the "
+                    "task fetch_data; leave it out of one of them"
+                )
+        return self
 
 
 def read_profile(files: Sequence[Path]) -> Profile:
@@ -217,7 +307,7 @@ def explain(error: Any) -> str:
     """One of pydantic's errors: the key, what is wrong, the value."""
     key = ".".join(str(part) for part in error["loc"] if part != "[key]") or "profile"
     if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key"
+        return f"{key}: {REMOVED.get(key, 'unknown key')}"
     if error["type"] == "missing":
         return f"{key}: is missing"
     message = error["msg"].removeprefix("Value error, ")

@@ -6,8 +6,9 @@ from typing import Any
 from kfp import dsl
 
 from components.contract import Resources, Scratch, load_stage, roles
+from components.kubeflow import SCRATCH
 from pipelines.container import check_component, stage_component
-from pipelines.placement import DATA, SCRATCH, mount, place, place_check, use
+from pipelines.placement import DATA, mount, place, place_check, use
 from pipelines.profile import Profile
 from pipelines.sections import PIPELINES, section_of, stage_of
 

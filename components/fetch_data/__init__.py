@@ -14,8 +14,8 @@ class FetchData:
     """Fetch the version of the data that data.dvc names from a DVC remote.
 
     The files go straight to the output: no DVC project, no cache, nothing kept twice.
-    Credentials come from the environment, as the remote's own library reads them: AWS_*,
-    GOOGLE_APPLICATION_CREDENTIALS, a netrc file for HTTP. Then the folder's digest is checked.
+    Credentials come from the environment, as the remote's own library reads them: AWS_*, a netrc
+    file for HTTP. Then the folder's digest is checked.
     """
 
     resources: ClassVar[Resources] = Resources(image="data", cpu=2, memory_gib=4)
@@ -24,7 +24,8 @@ class FetchData:
     """Folder of images and annotations."""
 
     remote: str
-    """URL of the DVC remote, without credentials: s3://, gs://, https://, ssh://, ... or a path."""
+    """URL of the DVC remote, without credentials: s3://, https:// or a path; others need DVC's
+    package for them in the image."""
     md5: str
     """The md5 of data.dvc: 32 hexadecimal digits and ".dir"."""
     nfiles: int = 0

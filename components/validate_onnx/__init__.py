@@ -17,7 +17,7 @@ class ValidateOnnx:
     there is one.
     """
 
-    resources: ClassVar[Resources] = Resources(image="onnx", memory_gib=4, gpu=True)
+    resources: ClassVar[Resources] = Resources(image="onnx", memory_gib=8, gpu=True)
 
     data: Annotated[Path, Input("Dataset")]
     """Folder of images that the index names."""

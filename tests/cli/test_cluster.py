@@ -50,6 +50,13 @@ def test_compile_writes_what_lint_approves(fourstep, project):
     assert (again.returncode, again.stdout.strip()) == (0, f"{package}: nothing found")
 
 
+def test_compile_says_what_a_way_to_the_data_needs(fourstep):
+    done = fourstep("compile", *PROFILES, "--profile", ROOT / "profiles/data-uri.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("note: data.uri: minio://mlpipeline/datasets/voc2007: Kubeflow")
+    assert "note" not in fourstep("compile", *PROFILES, *DATA).stderr
+
+
 def test_what_the_linter_refuses_is_not_left_behind(fourstep, project):
     """A token in a setting, say: the last good file stays."""
     assert fourstep("compile", *PROFILES, *DATA).returncode == 0
@@ -101,7 +108,7 @@ def test_submit_starts_a_run_with_the_changed_section_and_follows_it(fourstep):
         assert set(given) == {"train_rpn"}
         assert given["train_rpn"]["solver"]["lr"] == 0.002
         assert given["train_rpn"]["solver"]["iterations"] == 600
-        assert run.service_account == "pipeline-runner"
+        assert run.service_account == "default-editor"
         assert f"https://kubeflow.example.com/pipeline/#/runs/details/{run.run_id}" in done.stdout
 
         again = fourstep("submit", *host, *PROFILES, *DATA)

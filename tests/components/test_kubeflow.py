@@ -240,8 +240,18 @@ def test_variables_come_as_lines_of_one(monkeypatch):
     assert os.environ["FOURSTEP_STAGE"] == "train_rpn"
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://m?a=b"
     assert "FOURSTEP_TASK" not in os.environ
-    for name in ("FOURSTEP_STAGE", "MLFLOW_TRACKING_URI"):
+    assert os.environ["FOURSTEP_SPOOL"] == "/scratch/.tracking"
+    for name in ("FOURSTEP_STAGE", "MLFLOW_TRACKING_URI", "FOURSTEP_SPOOL"):
         del os.environ[name]
+
+
+def test_what_kubeflows_mlflow_plugin_says_counts_more(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://plugin")
+    monkeypatch.setenv("FOURSTEP_SPOOL", "elsewhere")
+    monkeypatch.setenv("FOURSTEP_TASK", "MLFLOW_TRACKING_URI=http://profile")
+    take_variables()
+    assert os.environ["MLFLOW_TRACKING_URI"] == "http://plugin"
+    assert os.environ["FOURSTEP_SPOOL"] == "elsewhere"
 
 
 def test_a_task_that_may_be_retried_runs_in_a_process_of_its_own(toy, monkeypatch):

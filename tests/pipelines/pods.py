@@ -88,8 +88,5 @@ def resources(asked):
 
 
 def security(context):
-    return {
-        "runAsUser": int(context["runAsUser"]),
-        "runAsGroup": int(context["runAsGroup"]),
-        "runAsNonRoot": context["runAsNonRoot"],
-    }
+    user = {k: int(context[k]) for k in ("runAsUser", "runAsGroup") if k in context}
+    return user | {"runAsNonRoot": context["runAsNonRoot"]}

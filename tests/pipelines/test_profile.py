@@ -3,6 +3,7 @@
 import pytest
 
 from components.errors import InputError
+from pipelines.addresses import DVC_SCHEMES
 from pipelines.profile import read_profile
 from tests.pipelines.conftest import PROFILES, ROOT
 
@@ -67,7 +68,7 @@ def test_another_way_to_the_data_replaces_the_first(tmp_path):
         ("tasks: {train_rnp: {cpu: 2}}", r"tasks\.train_rnp: no such task"),
         ("nodes: {}", r"nodes: unknown key"),
         ("data: {}", r"data: give exactly one of volume, uri and dvc"),
-        ("data: {uri: 's3://a', volume: {claim: b}}", r"data: give exactly one"),
+        ("data: {uri: 's3://a/b', volume: {claim: b}}", r"data: give exactly one"),
         ("data: {uri: 'http://a/b'}", r"data\.uri: .*http"),
         ("data: {dvc: {remote: 's3://b/x?sig=abc'}}", r"data\.dvc\.remote: must be without"),
         ("data: {dvc: {remote: 'https://u:pw@h/x'}}", r"data\.dvc\.remote: must be without"),
@@ -76,6 +77,31 @@ def test_another_way_to_the_data_replaces_the_first(tmp_path):
         ("data: {volume: {claim: a, folder: '{{$}}'}}", r"data\.volume\.folder: "),
         ("data: {uri: 's3://a?X-Amz-Signature=b'}", r"data\.uri: must be without"),
         ("data: {uri: filename}", r"data\.uri: .*filename"),
+        ("data: {uri: /home/me/data}", r"data\.uri: '/home/me/data' is not a folder that Kubeflow"),
+        ("data: {uri: 's3://bucket'}", r"data\.uri: 's3://bucket' is not a folder"),
+        ("data: {uri: 's3://bucket/'}", r"data\.uri: 's3://bucket/' is not a folder"),
+        ("data: {uri: 's3://bucket/a/../b'}", r"data\.uri: .* is not a folder"),
+        ("data: {uri: 's3://bucket/{{a}}'}", r"data\.uri: .* is not a folder"),
+        ("data: {dvc: {remote: 'gs://b/x'}}", r"data\.dvc\.remote: 'gs://b/x' .* s3:// and https"),
+        ("data: {dvc: {remote: 'azure://b/x'}}", r"data\.dvc\.remote: 'azure:.* is not a remote"),
+        ("data: {dvc: {remote: 'ssh://h/x'}}", r"data\.dvc\.remote: 'ssh://h/x' is not a remote"),
+        ("data: {dvc: {remote: /mnt/dvc}}", r"data\.dvc\.remote: '/mnt/dvc' .* \(data\.volume\)"),
+        (
+            "data: {dvc: {remote: 'https://h/x', endpoint_url: 'http://minio:9000'}}",
+            r"data\.dvc: endpoint_url: 'http://minio:9000' is only for a remote of s3://",
+        ),
+        ("retries: {most: 1800s}", r"retries\.most: is not a key any more: .* remove it"),
+        ("retries: {factor: 2.5}", r"retries\.factor: 2\.5 is not a whole number, and Argo"),
+        ("retries: {factor: 0}", r"retries\.factor: "),
+        ("retries: {count: 30}", r"retries: the pause before the last of 30 .* 32212254720"),
+        ("mlflow: {experiment: ''}", r"mlflow\.experiment: '' is not a name"),
+        ("mlflow: {experiment: 'a{{b}}'}", r"mlflow\.experiment: 'a\{\{b\}\}' is not a name"),
+        ("mlflow: {uri: 'http://a b'}", r"mlflow\.uri: 'http://a b' is not a web address"),
+        ("mlflow: {uri: 'http://a:99999'}", r"mlflow\.uri: Port out of range"),
+        ("mlflow: {secret: {name: a, keys: {a: HOME}}}", r"mlflow\.secret\.keys\.a: HOME is"),
+        ("mlflow: {secret: {name: a, keys: {a: X, b: X}}}", r"secret: keys: two keys set X"),
+        ("security: {user: 99999999999999999999}", r"security\.user: "),
+        ("tasks: {train_rpn: {memory_gib: 99999999999}}", r"tasks\.train_rpn\.memory_gib: "),
     ],
 )
 def test_wrong_values_are_named(tmp_path, text, message):
@@ -83,6 +109,30 @@ def test_wrong_values_are_named(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as error:
         read_profile(files)
     assert str(files[-1]) in str(error.value)
+
+
+def test_two_secrets_for_one_variable_of_fetch_data_are_refused(tmp_path):
+    """kfp takes both; the pod has one of them."""
+    secret = "secret: {name: %s, keys: {key: AWS_ACCESS_KEY_ID}}"
+    data = "data: {dvc: {remote: 's3://b/x', " + secret % "store" + "}}"
+    files = write(tmp_path, data, "mlflow: {" + secret % "artifacts" + "}")
+    with pytest.raises(InputError, match=r"data\.dvc\.secret and mlflow\.secret both set AWS_ACC"):
+        read_profile(files)
+    assert read_profile(write(tmp_path, data, "mlflow: {" + secret % "store" + "}"))
+
+
+def test_a_factor_as_older_profiles_have_it_is_taken(tmp_path):
+    profile = read_profile(write(tmp_path, DATA, "retries: {count: 3, factor: 2.0}"))
+    assert profile.retries.pauses == [60, 120, 240]
+
+
+def test_the_remotes_that_are_taken_are_those_that_the_image_has_packages_for():
+    from dvc_objects.fs import known_implementations
+
+    locked = (ROOT / "requirements" / "data.txt").read_text()
+    for scheme in known_implementations:
+        package = {"http": "dvc-http", "https": "dvc-http"}.get(scheme, f"dvc-{scheme}")
+        assert (f"\n{package}==" in locked) == (scheme in DVC_SCHEMES), scheme
 
 
 def test_a_password_in_an_address_is_not_repeated(tmp_path):
