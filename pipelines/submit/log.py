@@ -8,8 +8,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from urllib.parse import quote, urlencode
 
-from pipelines.submit.errors import ServerError
+from pipelines.submit.errors import ServerError, not_kfp
 from pipelines.submit.server import Server
 
 SHOWN = 12
@@ -21,6 +22,7 @@ _ENDED = re.compile(
     r"(?:Component failed to execute successfully|failed to execute component|Error): "
     r"(exit status \d+|signal: .+)"
 )
+_PAGE = re.compile(r"\s*<(!doctype )?html\b", re.IGNORECASE)
 _CHAINED = ("The above exception was the direct cause", "During handling of the above exception")
 
 
@@ -50,7 +52,9 @@ def read_log(server: Server, run_id: str, node: str) -> Log:
     Raises:
         ServerError: the server has no log of it, or cannot be asked.
     """
-    text = server.tail(f"/apis/v1alpha1/runs/{run_id}/nodes/{node}/log", _READ)
+    text = _end_of_log(server, run_id, node)
+    if _PAGE.match(text):
+        raise not_kfp(server.host)
     # The server has answered 200 before it looks for the log: an error comes at the text's end.
     before, brace, error = text.rpartition('{"error_message":')
     if brace:
@@ -66,6 +70,21 @@ def read_log(server: Server, run_id: str, node: str) -> Log:
         text = text.partition("\n")[2]  # the first line is cut
     log = parse_log(text)
     return Log(tuple(map(server.clean, log.lines)), server.clean(log.ended))
+
+
+def _end_of_log(server: Server, run_id: str, node: str) -> str:
+    try:
+        return server.tail(f"/apis/v1alpha1/runs/{quote(run_id)}/nodes/{quote(node)}/log", _READ)
+    except ServerError as error:
+        if error.status != 404:
+            raise
+    # Kubeflow's UI hands on the other paths of the API. For logs it has its own, which asks for a
+    # pod, and takes the workflow's and the node's name from this form of a pod's name only.
+    workflow, _, number = node.rpartition("-")
+    query = {"runid": run_id, "podname": f"{workflow}-system-container-impl-{number}"}
+    if server.multi_user and server.connection.namespace:
+        query["podnamespace"] = server.connection.namespace
+    return server.tail(f"/k8s/pod/logs?{urlencode(query)}", _READ)
 
 
 def parse_log(text: str) -> Log:

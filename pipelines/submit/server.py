@@ -46,8 +46,8 @@ class Server:
         self.runs = kfp_server_api.RunServiceApi(self._client)
         health = self._health()
         self.multi_user = bool(health.get("multi_user"))
-        self.version = str(health.get("tag_name") or "")
-        """The tag of the server's image; "unknown" if it was built without."""
+        self.version = str(health.get("tag_name") or health.get("apiServerTagName") or "")
+        """The tag of the API server's image; "unknown" if it was built without."""
 
     @property
     def namespace(self) -> str | None:
@@ -114,7 +114,7 @@ class Server:
                 "GET",
                 self.host + path,
                 headers=self._client.default_headers,
-                timeout=urllib3.Timeout(CONNECT_S, READ_S),
+                timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
                 preload_content=False,
             )
             for chunk in answer.stream(size):
@@ -123,7 +123,8 @@ class Server:
             raise unreachable(self.host, error, READ_S) from None
         text = end.decode(errors="replace")
         if answer.status != 200:
-            message = self.clean(server_message(text))
+            plain = "" if "<" in text else text
+            message = self.clean(server_message(text) or plain)
             raise refused(answer, message, self.connection, self._login)
         return text
 
@@ -215,7 +216,10 @@ class Server:
         self._secrets = secrets(headers)
 
     def _health(self) -> dict[str, Any]:
-        """What the server says of itself; the generated model leaves out its version."""
+        """What the server says of itself; the generated model leaves out its version.
+
+        Kubeflow's UI answers in the API server's place: with other names, and alone if it must.
+        """
         service = kfp_server_api.HealthzServiceApi(self._client)
         try:
             self.call(service.healthz_service_get_healthz)
@@ -223,4 +227,10 @@ class Server:
             if error.status == 404:
                 raise not_kfp(self.host) from None
             raise
-        return self._check_json()
+        health = self._check_json()
+        if health.get("apiServerReady") is False:
+            raise ServerError(
+                f"{self.host}: Kubeflow's UI answers, but the API server behind it does not; try "
+                "again, and look at the deployment ml-pipeline"
+            )
+        return health

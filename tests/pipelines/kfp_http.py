@@ -20,11 +20,13 @@ HTML = b"<html><body>Please log in</body></html>"
 class Refused(Exception):  # noqa: N818 (it reads as what happened)
     """An answer that is an error, in the form of grpc-gateway."""
 
-    def __init__(self, status: int, message: str, *, upload: bool = False):
+    def __init__(self, status: int, message: str, *, upload: bool = False, plain: bool = False):
         self.status = status
-        self.body = {"error": message, "code": 3, "message": message, "details": []}
+        self.body: Any = {"error": message, "code": 3, "message": message, "details": []}
         if upload:
             self.body = {"error_message": message, "error_details": f"{message}\nstack trace"}
+        if plain:
+            self.body = message
 
 
 @dataclass

@@ -60,6 +60,10 @@ class KfpServer:
     """The scripts of single runs, by id."""
     version: str = "2.17.0"
     """What /healthz calls tag_name."""
+    through_ui: bool = False
+    """Whether Kubeflow's UI stands before it, as at /pipeline of a full Kubeflow."""
+    ready: bool = True
+    """Whether the UI reaches the API server."""
     retried: bool = True
     """Whether each template has a retry strategy of Argo, as in Kubeflow's installation."""
     logs: dict[str, str] = field(default_factory=dict)
@@ -105,6 +109,10 @@ class KfpServer:
         )
 
     def healthz(self, _: Request) -> Any:
+        if self.through_ui:  # frontend/server/handlers/healthz.ts
+            ui = {"apiServerReady": self.ready, "buildDate": "", "frontendTagName": "2.17.0"}
+            api_server = {"apiServerTagName": self.version, "multi_user": self.multi_user}
+            return ui | (api_server if self.ready else {})
         return {
             "commit_sha": "unknown",
             "tag_name": self.version,
@@ -217,12 +225,24 @@ class KfpServer:
 
     def read_log(self, _: Request, run_id: str, node: str) -> str:
         """As the real one: status 200 comes first, and an error behind it as JSON."""
+        if self.through_ui:
+            raise Refused(404, "<html>Cannot GET</html>", plain=True)
         _one(self.runs, "run_id", run_id)
         for part, text in self.logs.items():
             if part in node:
                 return text
         error = f'Failed to read logs for run {run_id}: pods "{node}" not found'
         return json.dumps({"error_message": error, "error_details": f"{error}\nstack trace"})
+
+    def read_pod_log(self, request: Request) -> str:
+        """The UI's way (frontend/server/handlers/pod-logs.ts, workflow-helper.ts)."""
+        if self.multi_user and "podnamespace" not in request.query:
+            raise Refused(422, "podnamespace argument is required", plain=True)
+        workflow, _, number = request.query["podname"].partition("-system-container-impl-")
+        for part, text in self.logs.items():
+            if self.through_ui and number and part in f"{workflow}-{number}":
+                return text
+        raise Refused(500, "Could not get main container logs: Error: no workflow", plain=True)
 
     def _in_namespace(self, request: Request, items: list[Any]) -> list[Any]:
         namespace = request.query.get("namespace")
@@ -264,6 +284,7 @@ _ROUTES = [
     ("GET", f"{_P}/runs", KfpServer.list_runs),
     ("GET", f"{_P}/runs/([^/]+)", KfpServer.get_run),
     ("GET", "/apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log", KfpServer.read_log),
+    ("GET", "/k8s/pod/logs", KfpServer.read_pod_log),
 ]
 
 

@@ -113,3 +113,10 @@ def test_tls(package: Path, certificate: tuple[Path, Path], tmp_path: Path) -> N
 def test_https_to_a_port_without_tls(kfp: KfpServer) -> None:
     with pytest.raises(InputError, match=r"does not speak TLS on this port; try http://"):
         Server(Connection(kfp.url.replace("http://", "https://")))
+
+
+def test_an_api_server_that_its_ui_does_not_reach(kfp: KfpServer) -> None:
+    """It would be taken for a server of one user."""
+    kfp.through_ui, kfp.ready = True, False
+    with pytest.raises(InputError, match="UI answers, but the API server behind it does not"):
+        Server(connection(kfp))

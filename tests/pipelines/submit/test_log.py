@@ -7,8 +7,10 @@ of Kubeflow's launcher (backend/src/v2/component/launcher_v2.go, 2.17).
 import pytest
 
 from pipelines.submit.log import SHOWN, parse_log
-from tests.pipelines.kfp_server import Frame, KfpServer
-from tests.pipelines.submit.calls import watch
+from pipelines.submit.nodes import node_id
+from tests.pipelines.argo import WORKFLOW
+from tests.pipelines.kfp_server import Fault, Frame, KfpServer
+from tests.pipelines.submit.calls import start, watch
 
 BEFORE = """\
 time=2026-11-27T14:12:35.100Z level=INFO msg="capturing logs" argo=true
@@ -129,3 +131,35 @@ def test_an_error_behind_a_part_of_the_log_hides_none_of_it(kfp: KfpServer) -> N
     text = "\n".join(watch(kfp)[1])
     assert "first: loss 0.4" in text
     assert "error_message" not in text
+
+
+@pytest.mark.parametrize("namespace", [None, "team"])
+def test_a_log_through_kubeflows_ui(kfp: KfpServer, namespace: str | None) -> None:
+    """It does not hand on /apis/v1alpha1, and has a path of its own for logs."""
+    start(kfp, namespace)
+    kfp.through_ui, kfp.multi_user = True, namespace is not None
+    kfp.script = [Frame("FAILED", {"first": "FAILED"})]
+    node = node_id(WORKFLOW, f"{WORKFLOW}(0).root(0).first(0).executor(0)")
+    kfp.logs = {node: "first: killed\n"}
+    assert "first: killed" in [line.strip() for line in watch(kfp, namespace=namespace)[1]]
+
+
+def test_a_log_that_is_away_through_kubeflows_ui(kfp: KfpServer) -> None:
+    kfp.through_ui = True
+    kfp.script = [Frame("FAILED", {"first": "FAILED"})]
+    text = "\n".join(watch(kfp)[1])
+    assert "log: the server does not give it: " in text
+    assert "Could not get main container logs" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("html", "login of a proxy"), ("login", "redirect"), ("drop", "broke")]
+)
+def test_a_page_in_place_of_a_log(kfp: KfpServer, kind: str, words: str) -> None:
+    kfp.script = [Frame("FAILED", {"first": "FAILED"})]
+    kfp.faults = [Fault("GET", "/log$", kind)]
+    status, lines = watch(kfp)
+    assert status == 1
+    (line,) = [line for line in lines if "does not give it" in line]
+    assert words in line
+    assert "Please log in" not in "\n".join(lines)

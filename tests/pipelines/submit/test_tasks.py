@@ -10,7 +10,7 @@ import yaml
 
 from pipelines.submit.nodes import node_id
 from pipelines.submit.tasks import read_tasks, task_names
-from tests.pipelines.argo import CASES, START, recorded, workflow
+from tests.pipelines.argo import CASES, START, recorded, task_details, workflow
 from tests.pipelines.kfp_server import Frame, KfpServer
 from tests.pipelines.submit.calls import DONE, SECRET, start, watch
 
@@ -43,6 +43,18 @@ def test_a_nodes_id_is_made_of_its_name(case: str) -> None:
     nodes = recorded(case)
     workflow = next(i for i, node in nodes.items() if node["name"] == i)
     assert {node_id(workflow, node["name"]) for node in nodes.values()} == set(nodes)
+
+
+def test_the_fake_server_answers_as_the_real_one() -> None:
+    """Its lists are made of Argo's nodes, and look like one that was recorded."""
+    answer = json.loads((CASES / "run_list_frozen.json").read_text())
+    real = [d for d in answer["run_details"]["task_details"] if "display_name" in d]
+    fake = task_details("run-0", recorded("nodes_failed_not_retried"))
+    assert {key for detail in fake for key in detail} == {key for detail in real for key in detail}
+    running = task_details("run-0", workflow("RUNNING", {"first": "RUNNING"}, retried=True))
+    assert {d["end_time"] for d in real if d["state"] == "RUNNING"} == {
+        d["end_time"] for d in running if d["state"] == "RUNNING"
+    }
 
 
 def test_cached_tasks_are_shown_as_cached(kfp: KfpServer) -> None:

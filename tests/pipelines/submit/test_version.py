@@ -12,8 +12,11 @@ from tests.pipelines.submit.calls import submit
 @pytest.mark.parametrize(
     "version", ["1.8.22", "2.0.5", "2.3.0", "2.15.0", "v2.15.2", "2.15.0-rc.1"]
 )
-def test_an_older_backend_is_refused_by_name(kfp: KfpServer, package: Path, version: str) -> None:
-    kfp.version = version
+@pytest.mark.parametrize("through_ui", [False, True])
+def test_an_older_backend_is_refused_by_name(
+    kfp: KfpServer, package: Path, version: str, through_ui: bool
+) -> None:
+    kfp.version, kfp.through_ui = version, through_ui
     with pytest.raises(InputError) as caught:
         submit(kfp, package)
     text = str(caught.value)
