@@ -75,6 +75,20 @@ def test_one_task_of_two_is_cached(kfp: KfpServer, retried: bool) -> None:
     assert words(lines)[1:3] == ["first CACHED", "second SUCCEEDED 1 min 23 s"]
 
 
+@pytest.mark.parametrize("at", [0, 83])
+def test_a_task_that_ran_beside_a_cached_one_is_not_cached(kfp: KfpServer, at: int) -> None:
+    """The second came from the cache in the moment that the first began, or ended."""
+    nodes = workflow("SUCCEEDED", {"first": "SUCCEEDED", "second": "CACHED"}, retried=False)
+    for node in nodes.values():
+        if ".second" in node["name"]:
+            moment = (START + timedelta(seconds=at)).isoformat()
+            node |= {"startedAt": moment, "finishedAt": moment}
+    kfp.script = [Frame("SUCCEEDED", nodes=nodes)]
+    shown = words(watch(kfp)[1])
+    assert "first SUCCEEDED 1 min 23 s" in shown
+    assert "second CACHED" in shown
+
+
 def test_a_list_that_lags_behind_its_run_says_not_known(kfp: KfpServer) -> None:
     """All 14 tasks had succeeded; the workflow's status had outgrown 1 MiB before that."""
     start(kfp, tasks=TASKS)
