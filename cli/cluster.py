@@ -152,6 +152,9 @@ NAMESPACE = Annotated[str | None, typer.Option(help="Namespace, where there are 
 TOKEN_FILE = Annotated[
     Path | None, typer.Option(help="Bearer token; else FOURSTEP_KFP_TOKEN_FILE or _TOKEN.")
 ]
+COOKIE_FILE = Annotated[
+    Path | None, typer.Option(help="Session cookie; else FOURSTEP_KFP_COOKIE_FILE or _COOKIE.")
+]
 CA_BUNDLE = Annotated[Path | None, typer.Option(help="Certificates to trust, PEM.")]
 
 
@@ -162,10 +165,14 @@ def submit(
     profile: PROFILES = None,
     settings: SET = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the run to its end.")] = False,
+    resubmit: Annotated[
+        int, typer.Option(min=0, help="How often a watched run that fails is sent again.")
+    ] = 0,
     experiment: Annotated[str | None, typer.Option(help="Experiment, which must exist.")] = None,
     run_name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
     namespace: NAMESPACE = None,
     token_file: TOKEN_FILE = None,
+    cookie_file: COOKIE_FILE = None,
     ca_bundle: CA_BUNDLE = None,
     params: PARAMS = PARAMS_FILE,
     data_dvc: DATA = DATA_FILE,
@@ -173,14 +180,18 @@ def submit(
     output: OUTPUT = None,
 ) -> None:
     """Compile, upload as a version of the pipeline, and start a run."""
+    from cli.submit import check_resubmit
     from cli.submit import submit as start
     from components.digest import path_digest
     from pipelines.profile import read_profile
     from pipelines.sections import PIPELINES, read_sections
     from pipelines.submit import Connection
 
+    check_resubmit(resubmit, follow=watch)
     cluster = read_profile(profile or [])
-    connection = Connection(host, namespace, token_file, ca_bundle, ui=cluster.kubeflow_ui)
+    connection = Connection(
+        host, namespace, token_file, ca_bundle, cookie_file, ui=cluster.kubeflow_ui
+    )
     sections, changed = read_sections(params), read_sections(params, settings or [])
     package = output or package_file(pipeline)
     compile_and_lint(package, pipeline, sections, cluster, data_dvc, images)
@@ -194,6 +205,7 @@ def submit(
         run_name=run_name,
         service_account=cluster.service_account,
         follow=watch,
+        resubmit=resubmit,
     )
     raise typer.Exit(status)
 
@@ -204,13 +216,15 @@ def watch(
     host: HOST,
     namespace: NAMESPACE = None,
     token_file: TOKEN_FILE = None,
+    cookie_file: COOKIE_FILE = None,
     ca_bundle: CA_BUNDLE = None,
 ) -> None:
     """Follow a run on Kubeflow to its end; the exit status is its result."""
     from cli.submit import watch as follow
     from pipelines.submit import Connection
 
-    raise typer.Exit(follow(run_id, Connection(host, namespace, token_file, ca_bundle)))
+    connection = Connection(host, namespace, token_file, ca_bundle, cookie_file)
+    raise typer.Exit(follow(run_id, connection))
 
 
 @app.command("run-local")

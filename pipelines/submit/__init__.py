@@ -6,22 +6,27 @@ config, logs in by itself and waits half a minute for a server that is not there
 
 from pipelines.submit.connection import Connection, resume_command
 from pipelines.submit.experiment import find_experiment
+from pipelines.submit.login import shown_login
 from pipelines.submit.package import check_parameters, read_package
 from pipelines.submit.run import create_run
 from pipelines.submit.server import Server
-from pipelines.submit.token import shows_token
 from pipelines.submit.upload import upload
-from pipelines.submit.watch import watch_run
+from pipelines.submit.version import check_version
+from pipelines.submit.watch import CANCELED_STATUS, FAILED_STATUS, Outcome, watch_run
 
 __all__ = [
+    "CANCELED_STATUS",
+    "FAILED_STATUS",
     "Connection",
+    "Outcome",
     "Server",
     "check_parameters",
+    "check_version",
     "create_run",
     "find_experiment",
     "read_package",
     "resume_command",
-    "shows_token",
+    "shown_login",
     "upload",
     "watch_run",
 ]

@@ -18,6 +18,7 @@ class Connection:
     namespace: str | None = None
     token_file: Path | None = None
     ca_bundle: Path | None = None
+    cookie_file: Path | None = None
     ui: str | None = None
     """Base URL of the UI if it is not the host."""
 
@@ -44,7 +45,7 @@ def _base_url(option: str, host: str) -> str:
     if url.username is not None or url.password is not None:
         raise InputError(
             f"{option} {_without_user(host)}: must hold no user or password; "
-            "give a token with --token-file"
+            "give a token with --token-file or a cookie with --cookie-file"
         )
     if url.query or url.fragment or "#" in host:
         base = host.partition("?")[0].partition("#")[0].rstrip("/")
@@ -70,6 +71,7 @@ def resume_command(connection: Connection, run_id: str) -> str:
     for flag, value in (
         ("--namespace", connection.namespace),
         ("--token-file", connection.token_file),
+        ("--cookie-file", connection.cookie_file),
         ("--ca-bundle", connection.ca_bundle),
     ):
         if value is not None:

@@ -65,8 +65,8 @@ def not_kfp(host: str) -> ServerError:
     """The error of an answer that is none of the API's."""
     return ServerError(
         f"{host}: the answer is not of the Kubeflow Pipelines API v2beta1. A page in its "
-        "place is often the login of a proxy: check the token. In a full Kubeflow the API is "
-        "under /pipeline of the dashboard's address"
+        "place is often the login of a proxy: check the token or cookie. In a full Kubeflow the "
+        "API is under /pipeline of the dashboard's address"
     )
 
 

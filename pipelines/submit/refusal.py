@@ -8,7 +8,7 @@ import urllib3
 
 from pipelines.submit.connection import Connection
 from pipelines.submit.errors import ServerError, one_line
-from pipelines.submit.token import TOKEN, Token
+from pipelines.submit.login import Login, variable
 
 TOO_MANY = 429
 
@@ -27,14 +27,14 @@ def server_message(body: str | None) -> str:
     return ""
 
 
-def refused(error: Any, message: str, connection: Connection, token: Token | None) -> ServerError:
+def refused(error: Any, message: str, connection: Connection, login: Login | None) -> ServerError:
     """The error of an answer that has an error status.
 
     Args:
         error: the ApiException of kfp_server_api.
         message: what the server says, cleaned; may be empty.
         connection: where it was sent.
-        token: what it was sent with.
+        login: what it was sent with.
     """
     status = int(error.status or 0)
     if status == 500 and "Unauthenticated" in message:  # how some versions say 401
@@ -43,7 +43,7 @@ def refused(error: Any, message: str, connection: Connection, token: Token | Non
     if 300 <= status < 400:
         text = _redirected(error)
     elif status == 401:
-        text = f"not logged in (401): {_token_hint(token)}{said}"
+        text = f"not logged in (401): {_login_hint(login)}{said}"
     elif status == 403:
         text = f"no permission (403) {_where(connection.namespace)}{said}"
     else:
@@ -62,22 +62,22 @@ def _redirected(error: Any) -> str:
     where = f"{to.scheme}://{to.netloc}{to.path}" if to.netloc else to.path
     return (
         f"the server answers with a redirect to {one_line(where, 200)} ({error.status}). If "
-        "that is a login page, the token is missing or has expired; if it is the same address "
-        "with https, give that as --host"
+        "that is a login page, the token or cookie is missing or has expired; if it is the same "
+        "address with https, give that as --host"
     )
 
 
-def _token_hint(token: Token | None) -> str:
-    if token is None:
-        return f"no token was given; use --token-file FILE or the variable {TOKEN}"
-    return f"the token of {token.source} was not accepted; it may have expired"
+def _login_hint(login: Login | None) -> str:
+    if login is None:
+        return f"no token was given; use --token-file FILE or the variable {variable('token')}"
+    return f"the {login.kind} of {login.source} was not accepted; it may have expired"
 
 
 def _where(namespace: str | None) -> str:
     if not namespace:
-        return "for this token; ask who runs the server"
+        return "for this login; ask who runs the server"
     return (
-        f"in the namespace '{namespace}': it does not exist, or the token may not use it; "
+        f"in the namespace '{namespace}': it does not exist, or the login may not use it; "
         "check --namespace"
     )
 

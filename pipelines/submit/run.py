@@ -11,6 +11,7 @@ from pipelines.submit.create import create_once
 from pipelines.submit.errors import ServerError
 from pipelines.submit.server import Server
 from pipelines.submit.upload import Uploaded
+from pipelines.submit.version import TOO_OLD
 
 
 def create_run(
@@ -58,7 +59,8 @@ def create_run(
         )
     except ServerError as error:
         if error.status == 400:
-            raise InputError(f"the server refuses the run '{name}': {error}") from None
+            hint = f"; {TOO_OLD}" if "unknown field" in str(error) else ""
+            raise InputError(f"the server refuses the run '{name}': {error}{hint}") from None
         raise
     return str(made.run_id)
 

@@ -11,8 +11,8 @@ import urllib3
 from components.errors import InputError
 from pipelines.submit.connection import Connection
 from pipelines.submit.errors import ServerError, not_kfp, one_line, unreachable
+from pipelines.submit.login import find_login, secrets
 from pipelines.submit.refusal import refused, server_message
-from pipelines.submit.token import find_token
 
 CONNECT_S, READ_S = 10.0, 60.0
 """How long a connection and an answer are waited for."""
@@ -25,7 +25,7 @@ _LONGEST_PAUSE = 60.0
 class Server:
     """A server that has answered: it is there, speaks the API and lets us in.
 
-    Nothing of the environment is used but the token: no proxy, no kube config, no kfp context.
+    Nothing of the environment is used but the login: no proxy, no kube config, no kfp context.
 
     Raises:
         InputError: the connection is wrong, or the server cannot be used.
@@ -36,15 +36,18 @@ class Server:
         self.host = connection.host
         self.ui = connection.ui or connection.host
         self.sleep = sleep
-        self._token = find_token(connection.token_file)
-        self._last_token = ""
+        self._login = find_login(connection)
+        self._secrets: list[str] = []
         self._client = kfp_server_api.ApiClient(self._configuration())
         self._client.user_agent = "fourstep"
         self.experiments = kfp_server_api.ExperimentServiceApi(self._client)
         self.pipelines = kfp_server_api.PipelineServiceApi(self._client)
         self.uploads = kfp_server_api.PipelineUploadServiceApi(self._client)
         self.runs = kfp_server_api.RunServiceApi(self._client)
-        self.multi_user = self._multi_user()
+        health = self._health()
+        self.multi_user = bool(health.get("multi_user"))
+        self.version = str(health.get("tag_name") or health.get("apiServerTagName") or "")
+        """The tag of the API server's image; "unknown" if it was built without."""
 
     @property
     def namespace(self) -> str | None:
@@ -70,12 +73,13 @@ class Server:
         Raises:
             ServerError: there was no answer, or it was not a good one.
         """
+        self._log_in()
         try:
             answer = function(*arguments, _request_timeout=(CONNECT_S, READ_S), **options)
             self._check_json()
         except kfp_server_api.ApiException as error:
             message = self.clean(server_message(error.body))
-            raise refused(error, message, self.connection, self._token) from None
+            raise refused(error, message, self.connection, self._login) from None
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(self.host, error, READ_S) from None
         except (ValueError, TypeError, AttributeError, KeyError):
@@ -96,6 +100,33 @@ class Server:
                     raise
                 self.sleep(self.pause(attempt, error))
         return self.call(function, *arguments, **options)
+
+    def tail(self, path: str, size: int) -> str:
+        """The last `size` bytes of the text at a path of the server.
+
+        Raises:
+            ServerError: there was no answer, or it was not a good one.
+        """
+        self._log_in()
+        end = b""
+        try:
+            answer = self._client.rest_client.pool_manager.request(
+                "GET",
+                self.host + path,
+                headers=self._client.default_headers,
+                timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
+                preload_content=False,
+            )
+            for chunk in answer.stream(size):
+                end = (end + chunk)[-size:]
+        except urllib3.exceptions.HTTPError as error:
+            raise unreachable(self.host, error, READ_S) from None
+        text = end.decode(errors="replace")
+        if answer.status != 200:
+            plain = "" if "<" in text else text
+            message = self.clean(server_message(text) or plain)
+            raise refused(answer, message, self.connection, self._login)
+        return text
 
     def pages(self, function: Callable[..., Any], field: str, *ids: str, **options: Any) -> list:
         """All items of a list, page by page."""
@@ -153,13 +184,17 @@ class Server:
         return f"{self.ui}/#/experiments/details/{experiment_id}"
 
     def clean(self, text: str) -> str:
-        """A text of the server's as one line, without our token."""
-        return one_line(text.replace(self._last_token, "***") if self._last_token else text)
+        """A text of the server's as one line, without our token or cookie."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return one_line(text)
 
-    def _check_json(self) -> None:
-        """The generated client takes a page of HTML for a model without values."""
-        if not isinstance(json.loads(self._client.last_response.data), dict):
+    def _check_json(self) -> dict[str, Any]:
+        """The answer as it came; the generated client takes a page of HTML for an empty model."""
+        answer = json.loads(self._client.last_response.data)
+        if not isinstance(answer, dict):
             raise ValueError("no JSON object")
+        return answer
 
     def _configuration(self) -> Any:
         configuration = kfp_server_api.Configuration(host=self.host)
@@ -167,25 +202,35 @@ class Server:
         configuration.retries = urllib3.Retry(total=0, redirect=False)
         if self.connection.ca_bundle:
             configuration.ssl_ca_cert = str(self.connection.ca_bundle)
-        if self._token:
-            configuration.api_key_prefix["authorization"] = "Bearer"
-            configuration.api_key["authorization"] = self._last_token = self._token.read()
-            configuration.refresh_api_key_hook = self._refresh
         return configuration
 
-    def _refresh(self, configuration: Any) -> None:
-        """Read the token again before each call; the old one stays while the file is replaced."""
+    def _log_in(self) -> None:
+        """Read the login again before each call; the old one stays while the file is replaced."""
+        if self._login is None:
+            return
         try:
-            self._last_token = self._token.read() if self._token else ""
+            headers = self._login.headers()
         except InputError:
             return
-        configuration.api_key["authorization"] = self._last_token
+        self._client.default_headers.update(headers)
+        self._secrets = secrets(headers)
 
-    def _multi_user(self) -> bool:
-        health = kfp_server_api.HealthzServiceApi(self._client)
+    def _health(self) -> dict[str, Any]:
+        """What the server says of itself; the generated model leaves out its version.
+
+        Kubeflow's UI answers in the API server's place: with other names, and alone if it must.
+        """
+        service = kfp_server_api.HealthzServiceApi(self._client)
         try:
-            return bool(self.call(health.healthz_service_get_healthz).multi_user)
+            self.call(service.healthz_service_get_healthz)
         except ServerError as error:
             if error.status == 404:
                 raise not_kfp(self.host) from None
             raise
+        health = self._check_json()
+        if health.get("apiServerReady") is False:
+            raise ServerError(
+                f"{self.host}: Kubeflow's UI answers, but the API server behind it does not; try "
+                "again, and look at the deployment ml-pipeline"
+            )
+        return health

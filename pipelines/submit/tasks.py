@@ -1,9 +1,10 @@
 """The user's tasks among what Kubeflow Pipelines reports of a run.
 
 The server reports every node of the Argo workflow: the workflow itself, ``root``, for each task a
-``NAME-driver``, ``NAME`` and ``executor``, and the groups of retries and loops. Up to 2.17 it
-leaves out the fields error, pod_name and parent_task_id (kubeflow/pipelines #14007), so they are
-used where they are there, and nothing depends on them.
+``NAME-driver``, ``NAME`` and ``executor``, and for each of these that has a retry strategy its
+attempts, ``NAME(0)``. `pipelines.submit.nodes` says how they are joined. Entries without a name are
+the cache's. The server up to 2.17 leaves out the fields error, pod_name and parent_task_id
+(kubeflow/pipelines #14007); an error is used where it is there, and nothing depends on it.
 """
 
 import re
@@ -13,9 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-CACHED = "CACHED"
+from pipelines.submit.nodes import container_nodes
+
+CACHED, CANCELED, FAILED, SUCCEEDED = "CACHED", "CANCELED", "FAILED", "SUCCEEDED"
+ENDED = (SUCCEEDED, FAILED, CANCELED, "SKIPPED")
+"""The states of a run and of its tasks in which nothing more happens."""
 UNKNOWN = (None, "", "RUNTIME_STATE_UNSPECIFIED")
-_DRIVER = re.compile(r"(.+)-driver(\(\d+\))?")
+"""Among others the state of a task that Argo leaves out, because one before it has failed."""
+_DRIVER = re.compile(r"(.+)-driver")
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,9 @@ class Task:
     started: datetime | None
     ended: datetime | None
     error: str
-    pod: str | None
+    """What the server says of a failure; most often nothing."""
+    pods: tuple[str, ...] = ()
+    """The ids of the Argo nodes whose pods have run a failed task, one for each attempt."""
 
 
 def task_names(spec: Any) -> frozenset[str]:
@@ -56,59 +64,78 @@ def read_tasks(run: Any, names: frozenset[str]) -> list[Task]:
         run: a V2beta1Run.
         names: of the tasks, as `task_names` gives them.
     """
-    details = (run.run_details.task_details if run.run_details else None) or []
+    details = list_of_tasks(run)
     shown = [d for d in details if d.state not in UNKNOWN and d.display_name in names]
-    shown += [d for d in details if d.state == "FAILED" and _task_of_driver(d, names)]
+    shown += [d for d in details if d.state == FAILED and _task_of_driver(d, names)]
     count = Counter(_name(d, names) for d in shown)
     tasks = [_task(d, names, details, unique=count[_name(d, names)] == 1) for d in shown]
     return sorted(tasks, key=lambda t: t.ended or t.started or datetime.max.replace(tzinfo=UTC))
 
 
+def list_of_tasks(run: Any) -> list[Any]:
+    """All entries of the server's list."""
+    return (run.run_details.task_details if run.run_details else None) or []
+
+
+def list_lags(run: Any) -> bool:
+    """Whether the list of a run that has ended is of an earlier time.
+
+    The server writes the run's state first. And if the workflow's status outgrows Argo's 1 MiB,
+    Argo compresses it, the server finds no nodes in it, and its list never changes again.
+    """
+    states = [detail.state for detail in list_of_tasks(run) if detail.display_name]
+    return not states or any(state not in (*ENDED, *UNKNOWN) for state in states)
+
+
 def _task(detail: Any, names: frozenset[str], details: list[Any], *, unique: bool) -> Task:
     name = _name(detail, names)
-    inner = _children(detail, details)
-    state = detail.state
-    if state == "SUCCEEDED" and inner and all(d.state == "SKIPPED" for d in inner):
-        state = CACHED
-    sources = [detail, *(d for d in inner if d.state == "FAILED")]
-    error = next((text for d in sources if (text := _error(d))), "")
-    if not error and _task_of_driver(detail, names):
+    failed = detail.state == FAILED
+    error = _error(detail)
+    if failed and not error and _task_of_driver(detail, names):
         error = "its driver failed, before the container was started"
     return Task(
         key=name if unique else f"{name}:{detail.task_id}",
         name=name,
-        state=state,
+        state=CACHED if _is_cached(detail, details) else detail.state,
         started=_time(detail.start_time),
         ended=_time(detail.end_time),
         error=error,
-        pod=next((d.pod_name for d in reversed(sources) if d.pod_name), None),
+        pods=tuple(node.id for node in container_nodes(detail, details)) if failed else (),
     )
 
 
+def _is_cached(task: Any, details: list[Any]) -> bool:
+    """Whether the task's executor was skipped, as its outputs were in the cache.
+
+    Nothing names a skipped executor's task. But both begin and end in the same moment, and a task
+    whose container ran takes some seconds.
+    """
+    return task.state == SUCCEEDED and any(
+        d.display_name == "executor"
+        and d.state == "SKIPPED"
+        and _near(d.start_time, task.start_time)
+        and _near(d.end_time, task.end_time)
+        for d in details
+    )
+
+
+def _near(one: datetime, other: datetime) -> bool:
+    return abs((one - other).total_seconds()) <= 1  # they are in whole seconds
+
+
 def _task_of_driver(detail: Any, names: frozenset[str]) -> str | None:
-    """The task whose driver this is: a pod that finds the inputs and asks the cache."""
+    """The task whose driver this is: a pod that finds the inputs and asks the cache.
+
+    Attempts of a driver, ``NAME-driver(0)``, are no drivers here: another may follow.
+    """
     driver = _DRIVER.fullmatch(detail.display_name or "")
-    if driver is None or f"{driver[1]}-driver" in names:
+    if driver is None or detail.display_name in names:
         return None
     return driver[1] if driver[1] in names else None
 
 
 def _name(detail: Any, names: frozenset[str]) -> str:
     return _task_of_driver(detail, names) or detail.display_name
-
-
-def _children(detail: Any, details: list[Any]) -> list[Any]:
-    named = {c.task_id or c.pod_name for c in detail.child_tasks or []}
-    return [
-        d
-        for d in details
-        if d is not detail
-        and (
-            (d.parent_task_id and d.parent_task_id == detail.task_id)
-            or d.task_id in named
-            or (d.pod_name and d.pod_name in named)
-        )
-    ]
 
 
 def _error(detail: Any) -> str:

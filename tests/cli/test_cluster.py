@@ -124,3 +124,19 @@ def test_submit_to_nobody_says_so_before_it_compiles(fourstep, project):
     assert done.returncode == 1
     assert "--host kubeflow: must be a URL" in done.stderr
     assert not (project / "build" / "kubeflow").exists()
+
+
+def test_resubmit_without_watch_says_so_before_it_compiles(fourstep, project):
+    done = fourstep("submit", "--host", "http://127.0.0.1:9", "--resubmit", "2", *PROFILES, *DATA)
+    assert done.returncode == 1
+    assert "--resubmit 2: only a run that is watched is sent again; add --watch" in done.stderr
+    assert not (project / "build" / "kubeflow").exists()
+
+
+def test_watch_takes_a_cookie_from_a_file(fourstep, tmp_path):
+    cookie = tmp_path / "cookie"
+    cookie.write_text("authservice_session=c0okie")
+    with serve() as server:
+        done = fourstep("watch", "run-7", "--host", server.url, "--cookie-file", cookie)
+        assert "there is no run 'run-7'" in done.stderr
+        assert {request.cookie for request in server.requests} == {"authservice_session=c0okie"}

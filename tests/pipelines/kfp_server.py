@@ -2,57 +2,28 @@
 
 It speaks REST v2beta1 with the models of the installed kfp_server_api: what comes in is read into
 them, unknown fields refused, and what goes out is written from them. What it reports of a run's
-tasks are the nodes of the Argo workflow, as the server up to 2.17 does.
+tasks are the nodes of the Argo workflow, as the server of 2.17 does (`tests.pipelines.argo`), or an
+answer that was recorded.
 """
 
 import json
 import re
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.parser import BytesParser
-from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import kfp_server_api as api
 import yaml
 
-HTML = b"<html><body>Please log in</body></html>"
-WORKFLOW = "echo-twice-x7k2p"
+from tests.pipelines.argo import START, task_details, workflow
+from tests.pipelines.kfp_http import Fault, Refused, Request, listen
+
 _CLIENT = api.ApiClient()
-_START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-class Refused(Exception):  # noqa: N818 (it reads as what happened)
-    """An answer that is an error, in the form of grpc-gateway."""
-
-    def __init__(self, status: int, message: str, *, upload: bool = False):
-        self.status = status
-        self.body = {"error": message, "code": 3, "message": message, "details": []}
-        if upload:
-            self.body = {"error_message": message, "error_details": f"{message}\nstack trace"}
-
-
-@dataclass
-class Fault:
-    """What goes wrong, at calls of this method whose path matches."""
-
-    method: str
-    path: str
-    kind: str
-    """A status, or: drop (before the work), lose (after the work), html, login, slow."""
-    times: int = 1
-    after: int = 0
-    """How many calls go well before."""
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = HTML
 
 
 @dataclass(frozen=True)
@@ -62,15 +33,13 @@ class Frame:
     state: str
     tasks: dict[str, str] = field(default_factory=dict)
     error: str = ""
-
-
-@dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    query: dict[str, str]
-    token: str | None
-    body: Any
+    tries: int = 1
+    """How often the container of a task that fails was started."""
+    history: tuple[tuple[str, datetime], ...] = ()
+    nodes: dict[str, Any] | None = None
+    """Recorded nodes of the workflow, in place of tasks."""
+    answer: dict[str, Any] | None = None
+    """A recorded answer, in place of all the others."""
 
 
 @dataclass
@@ -82,13 +51,23 @@ class KfpServer:
     tokens: dict[str, set[str]] | None = None
     """The namespaces that each token may use; None lets everybody in."""
     refuse_package: str = ""
+    refuse_run: str = ""
     page_limit: int = 2
     hidden: bool = False
     """Whether runs are left out of lists."""
     script: list[Frame] = field(default_factory=lambda: [Frame("SUCCEEDED")])
-    linked: bool = False
-    """Whether tasks hold their error, pod and parent, which the server up to 2.17 leaves out."""
-    task_error: str = ""
+    scripts: dict[str, list[Frame]] = field(default_factory=dict)
+    """The scripts of single runs, by id."""
+    version: str = "2.17.0"
+    """What /healthz calls tag_name."""
+    through_ui: bool = False
+    """Whether Kubeflow's UI stands before it, as at /pipeline of a full Kubeflow."""
+    ready: bool = True
+    """Whether the UI reaches the API server."""
+    retried: bool = True
+    """Whether each template has a retry strategy of Argo, as in Kubeflow's installation."""
+    logs: dict[str, str] = field(default_factory=dict)
+    """The text of a pod's log by the id of its node, or a part of it."""
     faults: list[Fault] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     on_request: Callable[[Request], None] = lambda _: None
@@ -104,6 +83,20 @@ class KfpServer:
         """How often something was posted to a path."""
         return sum(r.method == "POST" and r.path.endswith(path) for r in self.requests)
 
+    def answer(self, request: Request) -> tuple[int, Any]:
+        """Status and answer of a request: JSON, or text."""
+        try:
+            if self.tokens is not None and (request.token or request.cookie) not in self.tokens:
+                raise Refused(401, f"Unauthenticated: bad login {request.token or request.cookie}")
+            for method, path, act in _ROUTES:
+                match = re.fullmatch(path, request.path)
+                if match and method == request.method:
+                    answer = act(self, request, *match.groups())
+                    return 200, _CLIENT.sanitize_for_serialization(answer)
+            raise Refused(404, "Not Found")
+        except Refused as refused:
+            return refused.status, refused.body
+
     def add_experiment(self, name: str, namespace: str | None = None, state: str = "AVAILABLE"):
         self.experiments.append(
             api.V2beta1Experiment(
@@ -111,12 +104,21 @@ class KfpServer:
                 display_name=name,
                 namespace=namespace,
                 storage_state=state,
-                created_at=_START,
+                created_at=START,
             )
         )
 
     def healthz(self, _: Request) -> Any:
-        return api.V2beta1GetHealthzResponse(multi_user=self.multi_user)
+        if self.through_ui:  # frontend/server/handlers/healthz.ts
+            ui = {"apiServerReady": self.ready, "buildDate": "", "frontendTagName": "2.17.0"}
+            api_server = {"apiServerTagName": self.version, "multi_user": self.multi_user}
+            return ui | (api_server if self.ready else {})
+        return {
+            "commit_sha": "unknown",
+            "tag_name": self.version,
+            "multi_user": self.multi_user,
+            "pipeline_store": "database",
+        }
 
     def list_experiments(self, request: Request) -> Any:
         found = self._in_namespace(request, self.experiments)
@@ -140,7 +142,7 @@ class KfpServer:
         if any(_same(p, wanted) for p in self.pipelines):
             raise Refused(409, f"Already exist error: pipeline {wanted.display_name}")
         wanted.pipeline_id = f"pipe-{len(self.pipelines)}"
-        wanted.created_at = _START
+        wanted.created_at = START
         self.pipelines.append(wanted)
         return wanted
 
@@ -169,7 +171,7 @@ class KfpServer:
                 pipeline_id=pipeline.pipeline_id,
                 pipeline_version_id=f"version-{len(self.versions)}",
                 display_name=name,
-                created_at=_START,
+                created_at=START,
                 pipeline_spec=spec,
             )
         )
@@ -183,11 +185,13 @@ class KfpServer:
         spec = _one(self.versions, "pipeline_version_id", version).pipeline_spec
         spec = spec.get("pipeline_spec", spec)
         known = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+        if self.refuse_run:
+            raise Refused(400, self.refuse_run)
         for name in run.runtime_config.parameters:
             if name not in known:
                 raise Refused(400, f"Invalid input error: parameter {name} is not an input")
         run.run_id = f"run-{len(self.runs)}"
-        run.created_at = _START
+        run.created_at = START
         self.runs.append(run)
         return run
 
@@ -202,51 +206,43 @@ class KfpServer:
         self._authorise(request, experiment.namespace)
         look = self.looks.get(run_id, 0)
         self.looks[run_id] = look + 1
-        frame = self.script[min(look, len(self.script) - 1)]
-        run.state = frame.state
-        run.error = api.GoogleRpcStatus(code=2, message=frame.error) if frame.error else None
-        run.run_details = api.V2beta1RunDetails(task_details=list(self._nodes(run_id, frame)))
-        return run
-
-    def _nodes(self, run_id: str, frame: Frame) -> Iterator[Any]:
-        """The nodes of the Argo workflow."""
-        names = [name for name in frame.tasks if not name.endswith("-driver")]
-        root = [f"{WORKFLOW}-{_number(name)}" for name in names]
-        yield self._node(run_id, WORKFLOW, frame.state, [f"{WORKFLOW}-100"])
-        yield self._node(run_id, "root-driver", "SUCCEEDED", [f"{WORKFLOW}-101"])
-        yield self._node(run_id, "root", frame.state, root)
-        for name, state in frame.tasks.items():
-            if name.endswith("-driver"):
-                yield self._node(run_id, name, state, [])
-                continue
-            yield self._node(run_id, f"{name}-driver", "SUCCEEDED", [])
-            inner = "SKIPPED" if state == "CACHED" else state
-            outer = "SUCCEEDED" if state == "CACHED" else state
-            executor = f"{WORKFLOW}-{_number(name) + 1}"
-            yield self._node(run_id, name, outer, [executor])
-            yield self._node(run_id, "executor", inner, [], parent=name)
-
-    def _node(
-        self, run_id: str, name: str, state: str, children: list[str], parent: str = ""
-    ) -> Any:
-        child = [api.PipelineTaskDetailChildTask(pod_name=c) for c in children]
-        begin = _START + timedelta(minutes=5 * ("second" in (name, parent)))
-        node = api.V2beta1PipelineTaskDetail(
-            run_id=run_id,
-            task_id=f"task-{parent}-{name}",
-            display_name=name,
-            create_time=_START,
-            start_time=begin,
-            end_time=begin + timedelta(seconds=83) if state != "RUNNING" else _EPOCH,
-            state=state,
-            child_tasks=child or None,
+        script = self.scripts.get(run_id, self.script)
+        frame = script[min(look, len(script) - 1)]
+        if frame.answer:
+            return frame.answer
+        nodes = frame.nodes or workflow(
+            frame.state, frame.tasks, retried=self.retried, tries=frame.tries
         )
-        if self.linked and parent:
-            node.parent_task_id = f"task--{parent}"
-            node.pod_name = f"{WORKFLOW}-system-container-impl-{_number(parent) + 1}"
-            if state == "FAILED":
-                node.error = api.GoogleRpcStatus(code=2, message=self.task_error)
-        return node
+        answer = _CLIENT.sanitize_for_serialization(run)
+        answer["state"] = frame.state
+        answer["run_details"] = {"task_details": task_details(run_id, nodes)}
+        answer["state_history"] = [
+            {"update_time": time.isoformat(), "state": state} for state, time in frame.history
+        ]
+        if frame.error:
+            answer["error"] = {"code": 2, "message": frame.error}
+        return answer
+
+    def read_log(self, _: Request, run_id: str, node: str) -> str:
+        """As the real one: status 200 comes first, and an error behind it as JSON."""
+        if self.through_ui:
+            raise Refused(404, "<html>Cannot GET</html>", plain=True)
+        _one(self.runs, "run_id", run_id)
+        for part, text in self.logs.items():
+            if part in node:
+                return text
+        error = f'Failed to read logs for run {run_id}: pods "{node}" not found'
+        return json.dumps({"error_message": error, "error_details": f"{error}\nstack trace"})
+
+    def read_pod_log(self, request: Request) -> str:
+        """The UI's way (frontend/server/handlers/pod-logs.ts, workflow-helper.ts)."""
+        if self.multi_user and "podnamespace" not in request.query:
+            raise Refused(422, "podnamespace argument is required", plain=True)
+        workflow, _, number = request.query["podname"].partition("-system-container-impl-")
+        for part, text in self.logs.items():
+            if self.through_ui and number and part in f"{workflow}-{number}":
+                return text
+        raise Refused(500, "Could not get main container logs: Error: no workflow", plain=True)
 
     def _in_namespace(self, request: Request, items: list[Any]) -> list[Any]:
         namespace = request.query.get("namespace")
@@ -274,7 +270,6 @@ class KfpServer:
         return answer(**{name: items[begin : begin + size] or None}, next_page_token=rest)
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _P = "/apis/v2beta1"
 _ROUTES = [
     ("GET", f"{_P}/healthz", KfpServer.healthz),
@@ -288,6 +283,8 @@ _ROUTES = [
     ("POST", f"{_P}/runs", KfpServer.create_run),
     ("GET", f"{_P}/runs", KfpServer.list_runs),
     ("GET", f"{_P}/runs/([^/]+)", KfpServer.get_run),
+    ("GET", "/apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log", KfpServer.read_log),
+    ("GET", "/k8s/pod/logs", KfpServer.read_pod_log),
 ]
 
 
@@ -327,115 +324,9 @@ def _number(name: str) -> int:
     return 1000 + sum(name.encode()) * 10
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet
-    kfp: KfpServer
-
-    def do_GET(self) -> None:
-        self._handle()
-
-    def do_POST(self) -> None:
-        self._handle()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def _handle(self) -> None:
-        request = self._request()
-        with self.kfp.lock:
-            self.kfp.requests.append(request)
-            self.kfp.on_request(request)
-            fault = self._fault(request)
-            if fault is None or fault.kind in ("lose", "slow"):
-                status, answer = self._answer(request)
-        if fault is None:
-            self._send(status, json.dumps(answer).encode(), {"Content-Type": "application/json"})
-        elif fault.kind in ("drop", "lose"):
-            self.close_connection = True
-        elif fault.kind == "slow":
-            self.kfp.closing.wait(30)
-            self.close_connection = True
-        elif fault.kind == "html":
-            self._send(200, fault.body, {"Content-Type": "text/html"})
-        elif fault.kind == "login":
-            self._send(302, b"", {"Location": "https://sso.example.org/auth?state=s3cret"})
-        else:
-            self._send(int(fault.kind), fault.body, fault.headers)
-
-    def _request(self) -> Request:
-        url = urlsplit(self.path)
-        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        kind = self.headers.get("Content-Type", "")
-        body: Any = None
-        if kind.startswith("multipart/"):
-            head = f"Content-Type: {kind}\r\n\r\n".encode()
-            (part,) = BytesParser(policy=HTTP).parsebytes(head + data).iter_parts()
-            assert part.get_param("name", header="content-disposition") == "uploadfile"
-            assert Path(part.get_filename()).suffix == ".yaml"
-            body = part.get_payload(decode=True)
-        elif data:
-            body = json.loads(data)
-        token = self.headers.get("Authorization")
-        return Request(
-            method=self.command,
-            path=unquote(url.path),
-            query=dict(parse_qsl(url.query)),
-            token=token.removeprefix("Bearer ") if token else None,
-            body=body,
-        )
-
-    def _fault(self, request: Request) -> Fault | None:
-        for fault in self.kfp.faults:
-            if fault.method != request.method or not re.search(fault.path, request.path):
-                continue
-            if fault.after > 0:
-                fault.after -= 1
-            elif fault.times > 0:
-                fault.times -= 1
-                return fault
-        return None
-
-    def _answer(self, request: Request) -> tuple[int, Any]:
-        try:
-            if self.kfp.tokens is not None and request.token not in self.kfp.tokens:
-                raise Refused(401, f"Unauthenticated: bad token {request.token}")
-            for method, path, act in _ROUTES:
-                match = re.fullmatch(path, request.path)
-                if match and method == request.method:
-                    answer = act(self.kfp, request, *match.groups())
-                    return 200, _CLIENT.sanitize_for_serialization(answer)
-            raise Refused(404, "Not Found")
-        except Refused as refused:
-            return refused.status, refused.body
-
-    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 @contextmanager
 def serve(certificate: Path | None = None, key: Path | None = None) -> Iterator[KfpServer]:
     """Run a server on a free port of loopback, with TLS if there is a certificate."""
     kfp = KfpServer()
-    handler = type("Handler", (_Handler,), {"kfp": kfp})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        http.daemon_threads = True
-        http.handle_error = lambda *_: None
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key)
-            http.socket = context.wrap_socket(http.socket, server_side=True)
-        kfp.url = f"{'https' if certificate else 'http'}://127.0.0.1:{http.server_port}"
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield kfp
-        finally:
-            kfp.closing.set()
-            http.shutdown()
-            thread.join()
+    with listen(kfp, certificate, key):
+        yield kfp
