@@ -66,8 +66,8 @@ class Lines(Generic[T]):
                 shown, shown_at, due_at = done, now, now + INTERVAL_S
         if done > self._initial:
             took = monotonic() - begun
-            rate = per_second((done - self._initial) / max(took, 1e-9))
-            self._say(f"{done}/{self._total} in {tqdm.format_interval(took)}, {rate}")
+            mean = per_second((done - self._initial) / max(took, 1e-9))
+            self._say(f"{done}/{self._total} in {tqdm.format_interval(took)}, {mean}")
 
     def set_postfix_str(self, text: str) -> None:
         """What the next lines end in."""

@@ -237,13 +237,15 @@ class Breaking(SimpleHTTPRequestHandler):
 
 
 class Hanging(SimpleHTTPRequestHandler):
-    """A server that sends all but the large file."""
+    """A server that sends all but the large file, until it may go on."""
+
+    hang = threading.Event()
 
     def copyfile(self, source, outputfile):
         content = source.read()
         outputfile.write(content[:1000])
         if len(content) >= 1_000_000:
-            time.sleep(60)
+            self.hang.wait()
 
 
 @pytest.mark.parametrize(
@@ -374,12 +376,13 @@ def test_killed_fetch_is_run_again(store, serve, tmp_path):
     finally:
         killed.send_signal(signal.SIGKILL)
         killed.wait()
+        Hanging.hang.set()
     assert not output.exists()
     assert run_stage("fetch_data", *flags, store.folder).returncode == 0
     assert contents(output.parent) == {f"data/{name}": FILES[name] for name in FILES}
 
 
-def wait_for(happens, seconds=60):
+def wait_for(happens, seconds=600):
     end = time.monotonic() + seconds
     while not happens():
         assert time.monotonic() < end, "it did not happen"
