@@ -23,13 +23,14 @@ with lock(Path(sys.argv[1])) as ours:
     sys.stdin.read()
 """
 HOLD_WITH_WORKER = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from pathlib import Path
 from components.locks import lock
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(600)
 with lock(Path(sys.argv[1])):
-    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
-    worker.start()
-    print(worker.pid, flush=True)
+    multiprocessing.get_context("fork").Process(target=work).start()
     sys.stdin.read()
 """
 

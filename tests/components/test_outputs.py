@@ -18,18 +18,19 @@ from components.contract import Output
 from components.outputs import remove_left_over, whole_outputs
 
 CODE = """
-import sys, time
+import os, sys, time
 from multiprocessing import get_context
 from pathlib import Path
 from components.outputs import whole_outputs
 from tests.components.test_outputs import Write
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(600)
 with whole_outputs(Write(out=Path(sys.argv[1]), folder=Path(sys.argv[2]))) as aside:
     aside.out.write_text("half")
     aside.folder.mkdir()
     (aside.folder / "file").write_text("half")
-    worker = get_context("fork").Process(target=time.sleep, args=(600,))
-    worker.start()
-    print(worker.pid, flush=True)
+    get_context("fork").Process(target=work).start()
     sys.stdin.read()
 """
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -310,6 +311,31 @@ def test_the_lock_tells_whether_the_writer_lives(tmp_path: Path) -> None:
     assert not reader.writer_is_gone()
     writer.close()
     assert reader.writer_is_gone()
+
+
+def test_the_worker_processes_of_a_killed_writer_do_not_count(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\n"
+        "from multiprocessing import get_context\n"
+        "from pathlib import Path\n"
+        "from components.tracking import spool\n"
+        "def work():\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(600)\n"
+        "writer = spool.Writer(Path(sys.argv[1]))\n"
+        "get_context('fork').Process(target=work).start()\n"
+        "sys.stdin.read()\n"
+    )
+    command, pipe = [sys.executable, "-c", code, str(tmp_path)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout
+        worker = int(process.stdout.readline())
+        (folder,) = spool.pending(tmp_path)
+        assert not spool.Spool(folder).writer_is_gone()
+        process.kill()
+        process.wait()
+    assert spool.Spool(folder).writer_is_gone()
+    os.kill(worker, signal.SIGKILL)
 
 
 def test_one_shipper_a_folder(tmp_path: Path) -> None:
