@@ -271,8 +271,8 @@ def test_credentials_from_a_netrc_file(store, serve, tmp_path, monkeypatch):
     assert "no permission to read version" in said
     assert "wrong" not in said
     netrc.write_text("machine 127.0.0.1 login me password hunter2")
-    fetch(store, address, tmp_path / "data")
-    assert contents(tmp_path / "data") == FILES
+    fetch(store, address, tmp_path / "again")
+    assert contents(tmp_path / "again") == FILES
 
 
 def test_nobody_listens(store, tmp_path):
