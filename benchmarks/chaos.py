@@ -13,11 +13,14 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +40,7 @@ WATCH_S = 0.005
 GRACE_S = 10.0
 """A training has to end so soon after SIGTERM."""
 RETRIES = 6
-"""Tries for a kill: a stage may end before its moment has come."""
+"""Tries for a kill: a stage may end before its moment has come. Each is sooner than the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,8 @@ class Project:
 
     def being_written(self, stage: str) -> bool:
         """Whether the stage has a half-written file: an output, or its resume point."""
-        folders = (self.folder / "build" / stage, self.folder / "build/.scratch" / stage)
-        return any(path for folder in folders for path in folder.rglob("*.partial"))
+        places = (f"{stage}/.*.partial/*", f".scratch/{stage}/**/*.partial")
+        return any(glob(f"{self.folder}/build/{place}", recursive=True) for place in places)
 
     def outputs(self) -> dict[str, str]:
         """The digest of every output, as DVC notes them."""
@@ -146,18 +149,22 @@ def short_params(iterations: int) -> dict[str, object]:
 
 
 def kill_tree(process: "subprocess.Popen[bytes]") -> None:
-    """SIGKILL for a process, its children and theirs, as a machine that loses power."""
+    """SIGKILL for a process, its children and theirs, as a machine that loses power.
+
+    The group first, at once: what one of them starts just then is killed, too.
+    """
     try:
-        tree = [*psutil.Process(process.pid).children(recursive=True)]
+        tree = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         tree = []
-    process.kill()
-    for each in tree:
-        try:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for each in tree:  # worker processes have groups of their own
+        with suppress(psutil.NoSuchProcess):
             each.kill()
-        except psutil.NoSuchProcess:
-            continue
     process.wait()
+    while any(map(is_alive, tree)):
+        time.sleep(WATCH_S)
 
 
 def stage_process(parent: int, stage: str) -> psutil.Process | None:
@@ -180,15 +187,17 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def kill_once(project: Project, stage: str, moment: str, within_s: float, log: Path) -> Kill | None:
-    """Run `dvc repro` and kill all of it in a stage; None if it ended before its moment came.
+    """Run `dvc repro` and kill all of it in a stage; None if it had ended before its moment came.
 
     Raises:
-        SystemExit: dvc ended by itself without having run the stage.
+        SystemExit: dvc failed before it came to the stage.
     """
     process = project.repro(log)
     while (child := stage_process(process.pid, stage)) is None:
-        if process.poll() is not None:
+        if process.poll():
             raise SystemExit(f"{stage} did not run:\n{log.read_text(errors='replace')[-4000:]}")
+        if process.returncode == 0:  # the last kill met a stage that had just ended
+            return None
         time.sleep(POLL_S)
     start = time.monotonic()
     limit = start + random.uniform(0, within_s)
@@ -209,7 +218,8 @@ def kill_once(project: Project, stage: str, moment: str, within_s: float, log: P
 def terminate(process: psutil.Process) -> float:
     """SIGTERM for a process; the seconds until it has ended, at most some more than `GRACE_S`."""
     start = time.monotonic()
-    process.terminate()
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
     while is_alive(process) and time.monotonic() - start < 3 * GRACE_S:
         time.sleep(WATCH_S)
     return time.monotonic() - start
@@ -226,8 +236,8 @@ def chaos(project: Project, kills: int, within_s: dict[str, float], log: Path) -
     """Stop each stage in turn as `plan` says; then two `dvc repro` do what is left."""
     last: Kill | None = None
     for stage, moment in plan(kills):
-        for _ in range(RETRIES):
-            kill = kill_once(project, stage, moment, within_s[stage], log)
+        for attempt in range(RETRIES):
+            kill = kill_once(project, stage, moment, within_s[stage] / 4**attempt, log)
             if last:
                 yield judged(last, project, log)
             last = kill

@@ -224,8 +224,8 @@ def measure(command: list[str], values: list[str]) -> Cost:
 
 
 def decoding_seconds(said: str) -> int | None:
-    """The whole seconds that the last line of the progress bar ``images`` says it took."""
-    found = re.findall(r"images: 100%[^\[]*\[(?:(\d+):)?(\d+):(\d+)<", said)
+    """The whole seconds that the last line of the progress ``images`` says it took."""
+    found = re.findall(r"^images: \d+/\d+ in (?:(\d+):)?(\d+):(\d+),", said, re.M)
     if not found:
         return None
     hours, minutes, seconds = (int(number or 0) for number in found[-1])

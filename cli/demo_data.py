@@ -11,7 +11,7 @@ import json
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
-from tqdm import tqdm
 
 from components.errors import InputError
+from components.progress import progress
 
 CLASSES = tuple("0123456789")
 LANDSCAPE = (160, 128)
@@ -110,15 +110,15 @@ def write_data(folder: Path, counts: dict[str, int], seed: int) -> None:
     instances = split_instances(sources.targets, seed)
     (folder / "annotations").mkdir(parents=True)
     (folder / "README.txt").write_text(README.format(seed=seed, **counts), encoding="utf-8")
-    with tqdm(total=sum(counts.values()), desc="demo data", unit="scene") as bar:
-        for number, (split, count) in enumerate(counts.items()):
-            generator = np.random.Generator(np.random.PCG64([seed, number]))
-            empty = EMPTY_SHARE if split == "train" else 0.0
-            scenes = compose_scenes(sources, instances[split], count, empty, generator)
-            coco = write_split(folder / "images" / split, scenes, bar)
-            text = json.dumps(coco, sort_keys=True, separators=(",", ":"))
-            path = folder / "annotations" / f"instances_{split}.json"
-            path.write_text(text + "\n", encoding="utf-8")
+    for number, (split, count) in enumerate(counts.items()):
+        generator = np.random.Generator(np.random.PCG64([seed, number]))
+        empty = EMPTY_SHARE if split == "train" else 0.0
+        scenes = compose_scenes(sources, instances[split], count, empty, generator)
+        shown = progress(scenes, count, f"demo data, {split}")
+        coco = write_split(folder / "images" / split, shown)
+        text = json.dumps(coco, sort_keys=True, separators=(",", ":"))
+        path = folder / "annotations" / f"instances_{split}.json"
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 def load_sources() -> Sources:
@@ -250,7 +250,7 @@ def paste(pixels: np.ndarray, alpha: np.ndarray, place: tuple[int, int], ink: np
     target[:] = (target * (255 - strong) + ink * strong + 127) // 255
 
 
-def write_split(folder: Path, scenes: Iterator[Scene], bar: Any) -> dict[str, Any]:
+def write_split(folder: Path, scenes: Iterable[Scene]) -> dict[str, Any]:
     """Write the scenes of one split as PNG files and return their COCO annotations."""
     folder.mkdir(parents=True)
     images: list[dict[str, Any]] = []
@@ -262,7 +262,6 @@ def write_split(folder: Path, scenes: Iterator[Scene], bar: Any) -> dict[str, An
         images.append({"id": image_id, "file_name": name, "width": width, "height": height})
         for box, label in zip(scene.boxes, scene.labels, strict=True):
             annotations.append(annotation(len(annotations) + 1, image_id, box, label))
-        bar.update()
     return {
         "info": {"description": f"fourstep demo data, {folder.name}: composed scenes"},
         "images": images,

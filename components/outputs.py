@@ -5,15 +5,17 @@ import glob
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
+from components import locks
 from components.contract import Output, paths, stage_name
-from components.disk import check_writable, room_for
+from components.disk import room_for
 
 PARTIAL = ".partial"
-"""The suffix of what is still being written."""
+"""The suffix of a folder with what is still being written."""
 
 
 @contextmanager
@@ -27,12 +29,10 @@ def whole_outputs(stage: Any) -> Iterator[Any]:
             read-only.
     """
     final = paths(stage, Output)
-    aside = {n: p.with_name(f".{p.name}.{os.getpid()}{PARTIAL}") for n, p in final.items()}
     for path in final.values():
         remove_left_over(path)
-    try:
-        for path in aside.values():
-            check_writable(path)
+    with ExitStack() as stack:
+        aside = {name: stack.enter_context(aside_of(path)) for name, path in final.items()}
         yield dataclasses.replace(stage, **aside)
         for name, path in aside.items():
             if not path.exists():
@@ -42,28 +42,44 @@ def whole_outputs(stage: Any) -> Iterator[Any]:
                 sync(path)
             remove(final[name])
             path.rename(final[name])
-    finally:
-        for path in aside.values():
-            remove(path)
+
+
+@contextmanager
+def aside_of(path: Path) -> Iterator[Path]:
+    """A path of the same name in a new folder beside, which is removed at the end.
+
+    The folder's lock says that its owner lives.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    with ExitStack() as stack:
+        with room_for(path):
+            folder = new_folder(path, stack)
+        yield folder / path.name
+
+
+def new_folder(path: Path, stack: ExitStack) -> Path:
+    """Make a folder beside a path, locked and kept until the stack ends."""
+    while True:
+        folder = path.with_name(f".{path.name}.{token_hex(4)}{PARTIAL}")
+        folder.mkdir(parents=True)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            if stack.enter_context(locks.lock(folder / locks.NAME)) is not False:
+                return folder
+        # Before it was locked, a run that started just then took it for a killed one's.
 
 
 def remove_left_over(path: Path) -> None:
-    """Remove what killed runs left aside for an output; what a living one writes stays."""
+    """Remove what killed runs left aside for an output; what a living one writes stays.
+
+    On a volume without locks nobody can tell them apart, and all stays.
+    """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}"):
-        owner = left.name.split(".")[-2]
-        if owner.isdecimal() and not is_alive(int(owner)):
-            remove(left)
-
-
-def is_alive(process: int) -> bool:
-    """Whether there is a process of this number."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        with suppress(OSError), locks.lock(left / locks.NAME) as ours:
+            if ours:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

@@ -7,7 +7,6 @@ from components.dataset.threaded import threaded
 from components.errors import InputError
 from components.fetch_data import FetchData
 from components.fetch_data.remote import DvcRemote
-from components.outputs import remove
 from components.tracking import Run
 
 THREADS = 16
@@ -21,7 +20,6 @@ def run(stage: FetchData, run: Run) -> None:
         InputError: the remote cannot be read, lacks a file, or holds a damaged one.
     """
     remote = DvcRemote(stage.remote, stage.endpoint_url)
-    remove(stage.data)  # what a killed fetch has left
     stage.data.mkdir(parents=True)
     listing = remote.listing(stage.md5, stage.data / "listing")
     fetch_files(remote, listing, stage.data)

@@ -1,6 +1,7 @@
 """Pretrained weights: torchvision's download by name, or a local file. No pickle is executed."""
 
 import struct
+import sys
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -33,7 +34,8 @@ def torchvision_weights(name: BackboneName) -> dict[str, Tensor]:
         ) from None
     try:
         # Only a download's hash is checked, not that of a file in torch's cache.
-        return dict(weights.get_state_dict(progress=True, check_hash=True, weights_only=True))
+        shown = {"progress": sys.stderr.isatty()}  # a bar, which is no help in a log
+        return dict(weights.get_state_dict(**shown, check_hash=True, weights_only=True))
     except UnpicklingError as error:
         raise InputError(
             f"weights: what torch's cache holds as {weights} is no plain tensors ({error}); "

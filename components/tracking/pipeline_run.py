@@ -45,12 +45,13 @@ def pipeline_run() -> str | None:
 def birth(process: "psutil.Process") -> str:
     """When a process started, as a string that stays the same.
 
-    In ticks since the machine's start where there is /proc: the time of day moves when a
-    sleeping laptop wakes up, in the middle of a run.
+    In ticks since a start of the machine where there is /proc: the time of day moves when a
+    sleeping laptop wakes up, in the middle of a run. A machine that does the same after each start
+    has the same numbers again, so the start's own id comes first.
     """
-    stat = Path(f"/proc/{process.pid}/stat")
-    if stat.exists():
-        return stat.read_text().rpartition(")")[2].split()[19]
+    stat, boot = Path(f"/proc/{process.pid}/stat"), Path("/proc/sys/kernel/random/boot_id")
+    if stat.exists() and boot.exists():
+        return f"{boot.read_text()[:8]}-{stat.read_text().rpartition(')')[2].split()[19]}"
     return str(process.create_time())
 
 

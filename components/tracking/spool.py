@@ -15,7 +15,7 @@ tracking servers lie in different spool folders (`destination`), so none is ever
 one.
 """
 
-import fcntl
+import errno
 import hashlib
 import json
 import os
@@ -24,11 +24,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
+from components import locks
 from components.redact import redact
 from components.tracking.pipeline_run import kubeflow_run
 
@@ -94,7 +96,7 @@ def destinations() -> list[Path]:
 
 def write_whole(path: Path, value: Any) -> None:
     """Write JSON so that a reader sees all of it or the old file, after a power loss too."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.{token_hex(4)}")
     with aside.open("w") as file:
         file.write(json.dumps(value, indent=1, sort_keys=True) + "\n")
         file.flush()
@@ -119,12 +121,19 @@ class Writer:
     """The stage's end: appends events; the lock on the file says that the stage lives."""
 
     def __init__(self, folder: Path) -> None:
-        """Create the run's folder; it appears under its name only once it is locked."""
-        name = f"{time.time_ns()}-{os.getpid()}"
+        """Create the run's folder; it appears under its name only once it is locked.
+
+        Raises:
+            OSError: the folder cannot be written to, or its volume has no locks.
+        """
+        name = f"{time.time_ns()}-{token_hex(4)}"
         hidden = folder / f".{name}"
         hidden.mkdir(parents=True)
-        self._file = (hidden / EVENTS).open("a", encoding="utf-8")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._open = ExitStack()
+        if not self._open.enter_context(locks.lock(hidden / EVENTS)):
+            shutil.rmtree(hidden)
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), str(folder))
+        self._file = self._open.enter_context((hidden / EVENTS).open("a", encoding="utf-8"))
         self.folder = hidden.rename(folder / name)
         self._kept = 0
 
@@ -157,9 +166,7 @@ class Writer:
 
     def close(self) -> None:
         """Say that nothing more will come."""
-        # Unlocked by hand: worker processes forked from the stage may still hold the file.
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._file.close()
+        self._open.close()
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:
@@ -189,12 +196,7 @@ class Spool:
 
     def writer_is_gone(self) -> bool:
         """Whether the stage has closed its end, or died."""
-        with (self.folder / EVENTS).open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-        return True
+        return not locks.is_locked(self.folder / EVENTS)
 
     def batches(self) -> list[Batch]:
         """What has not been shipped yet; metrics that follow one another come as one batch.
@@ -296,10 +298,5 @@ def pending(folder: Path) -> list[Path]:
 @contextmanager
 def only_one(folder: Path) -> Iterator[bool]:
     """Hold the folder's lock; false if another shipper has it."""
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    with locks.lock(folder / locks.NAME) as ours:
+        yield ours is not False

@@ -12,6 +12,7 @@ from components.progress import progress
 from components.termination import Asked, Terminated, stop_noted
 from components.tracking import Run
 from components.training.batches import Batch
+from components.training.checkpoint_times import CheckpointTimes
 from components.training.distributed import any_process, synchronised
 from components.training.parameters import SolverParameters
 from components.training.recent_losses import RecentLosses
@@ -67,6 +68,7 @@ def train(
     )
     if begun.done and this_process().first:
         bar.write(f"{description}: going on from iteration {begun.done}", file=sys.stderr)
+    times = CheckpointTimes(solver)
     with stop_noted() as asked_to_stop:
         for iteration, batch in enumerate(bar, start=begun.done):
             set_lr(optimizer, lr_at(solver, iteration))
@@ -84,10 +86,10 @@ def train(
                 run.metrics(means | {"lr": curve[-1]["lr"]}, step=done)
                 bar.set_postfix_str(" ".join(f"{k} {v:.3f}" for k, v in means.items()))
             stop = stopping(asked_to_stop, logged)
-            due = done % solver.checkpoint_every < solver.log_every or done == solver.iterations
-            if ((logged and due) or stop) and this_process().first:
-                state = Progress(done, curve, recent.names, recent.rows())
-                resume.save(network, optimizer, state)
+            if this_process().first and (stop or times.due(done, logged)):
+                with times.writing():
+                    state = Progress(done, curve, recent.names, recent.rows())
+                    resume.save(network, optimizer, state)
             if stop:
                 bar.write(f"{description}: stopped, kept after iteration {done}", file=sys.stderr)
                 raise stop

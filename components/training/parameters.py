@@ -46,10 +46,13 @@ class SolverParameters:
     """Iterations between two lines of the loss curve; losses are checked at each."""
     checkpoint_every: int = 500
     """Iterations between two resumable checkpoints in the scratch folder."""
+    checkpoint_seconds: float = 120.0
+    """Seconds after which such a checkpoint is due all the same: so much work is lost at most. One
+    that takes long to write comes at most after ten times as long."""
 
     def __post_init__(self) -> None:
         check_positive(self, "lr", "iterations", "images_per_batch", "log_every")
-        check_positive(self, "lr_drops", "checkpoint_every")
+        check_positive(self, "lr_drops", "checkpoint_every", "checkpoint_seconds")
         for name in ("warmup_iterations", "momentum", "weight_decay"):
             check_at_least(self, name, 0)
         check_at_least(self, "workers", -1)

@@ -24,7 +24,12 @@ from components.training.resume import Curve, ResumePoint
 from models.faster_rcnn import FasterRCNN
 from models.parameters import RoITargetParameters, RPNTargetParameters
 
-WITHOUT_EFFECT = ("feature_cache_gb", "solver.workers", "solver.checkpoint_every")
+WITHOUT_EFFECT = (
+    "feature_cache_gb",
+    "solver.workers",
+    "solver.checkpoint_every",
+    "solver.checkpoint_seconds",
+)
 """Parameters that may change while a training is interrupted: its result is the same."""
 
 

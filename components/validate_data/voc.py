@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 from xml.etree import ElementTree
 
 import pandas as pd
-from tqdm import tqdm
 
 from components.errors import InputError
+from components.progress import progress
 from components.validate_data.layout import Layout, check_inside, check_link
 from components.validate_data.tables import (
     BOXES,
@@ -42,8 +42,8 @@ def read_voc(folder: Path, layout: Layout) -> Tables:
     images: list[pd.DataFrame] = []
     boxes: list[pd.DataFrame] = []
     for split, listing in layout.files.items():
-        names = tqdm(image_list(folder, listing), desc=f"annotations, {split}", unit="file")
-        remaining = iter(names)
+        names = image_list(folder, listing)
+        remaining = iter(progress(names, len(names), f"annotations, {split}"))
         part = list(islice(remaining, RECORDS))
         while part or not images:
             tables = read_part(folder, split, part, files)

@@ -3,16 +3,13 @@
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import pytest
 from safetensors.torch import load_file
 
 from components.command_line import arguments
-from components.contract import Output, load_stage, roles
-from components.outputs import whole_outputs
+from components.contract import load_stage, roles
 from tests.conftest import run_stage
 
 SOLVER = {"iterations": 12, "images_per_batch": 2, "log_every": 2, "checkpoint_every": 2}
@@ -139,20 +136,3 @@ def test_a_folder_of_somebody_else_is_refused(small_disk):
     assert done.returncode == 1
     assert "rpn: cannot be written (Permission denied)" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_what_killed_runs_left_aside_goes_and_what_a_living_one_writes_stays(tmp_path):
-    @dataclass(frozen=True, kw_only=True)
-    class Write:
-        out: Annotated[Path, Output("Model")]
-
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    dead, living = (tmp_path / f".out.{n}.partial" for n in (ended.pid, os.getppid()))
-    for path in (dead, living):
-        path.write_text("half")
-    with whole_outputs(Write(out=tmp_path / "out")) as aside:
-        assert not dead.exists()
-        aside.out.write_text("whole")
-    assert living.exists()
-    assert (tmp_path / "out").read_text() == "whole"

@@ -133,7 +133,7 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(
 ):
     """An image that does not decode stops the second process, and torchrun the first.
 
-    Here the variable has the stage start itself under torchrun.
+    Here the variable has the stage start itself under torchrun, and resume points are due by time.
     """
     data = shutil.copytree(demo_data, tmp_path / "data")
     picks = training_picks(demo_index, split="train", batch_size=2, last=8, flip=True, seed=1)
@@ -142,7 +142,8 @@ def test_an_interrupted_training_goes_on_and_ends_the_same(
     image = data / demo_index.image(late).file
     whole = image.read_bytes()
     image.write_bytes(b"no image")
-    words = flags("train_rpn", tmp_path / "out", inputs | {"data": data})
+    often = {"checkpoint_every": 10_000, "checkpoint_seconds": 0.001}
+    words = flags("train_rpn", tmp_path / "out", inputs | {"data": data}, **often)
     failed = start("components.train_rpn", *words, FOURSTEP_PROCESSES="2")
     assert failed.returncode != 0
     assert f"{image}: cannot be read as an image" in failed.stderr

@@ -475,6 +475,7 @@ def test_a_training_goes_on_when_what_has_no_effect_is_changed(tmp_path):
     stage = make_stage(tmp_path, tmp_path)
     key = resume_key(stage, {"data": "d"})
     assert resume_key(make_stage(tmp_path, tmp_path, gb=2.0, workers=2), {"data": "d"}) == key
-    assert resume_key(make_stage(tmp_path, tmp_path, checkpoint_every=7), {"data": "d"}) == key
+    for name in ("checkpoint_every", "checkpoint_seconds"):
+        assert resume_key(make_stage(tmp_path, tmp_path, **{name: 7}), {"data": "d"}) == key
     assert resume_key(make_stage(tmp_path, tmp_path, lr=0.5), {"data": "d"}) != key
     assert resume_key(stage, {"data": "e"}) != key

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -312,6 +313,31 @@ def test_the_lock_tells_whether_the_writer_lives(tmp_path: Path) -> None:
     assert reader.writer_is_gone()
 
 
+def test_the_worker_processes_of_a_killed_writer_do_not_count(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\n"
+        "from multiprocessing import get_context\n"
+        "from pathlib import Path\n"
+        "from components.tracking import spool\n"
+        "def work():\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(600)\n"
+        "writer = spool.Writer(Path(sys.argv[1]))\n"
+        "get_context('fork').Process(target=work).start()\n"
+        "sys.stdin.read()\n"
+    )
+    command, pipe = [sys.executable, "-c", code, str(tmp_path)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout
+        worker = int(process.stdout.readline())
+        (folder,) = spool.pending(tmp_path)
+        assert not spool.Spool(folder).writer_is_gone()
+        process.kill()
+        process.wait()
+    assert spool.Spool(folder).writer_is_gone()
+    os.kill(worker, signal.SIGKILL)
+
+
 def test_one_shipper_a_folder(tmp_path: Path) -> None:
     with spool.only_one(tmp_path) as first, spool.only_one(tmp_path) as second:
         assert (first, second) == (True, False)
@@ -445,7 +471,8 @@ def test_stages_of_one_dvc_process_find_the_same_key(monkeypatch: pytest.MonkeyP
         for _ in range(2)
     }
     (key,) = keys
-    assert f"-{os.getpid()}-" in key
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    assert f"-{os.getpid()}-{boot.read_text()[:8] if boot.exists() else ''}" in key
 
 
 def test_no_pipeline_no_key(monkeypatch: pytest.MonkeyPatch) -> None:

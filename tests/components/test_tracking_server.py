@@ -191,7 +191,7 @@ def kind_of(method: str, path: str) -> str:
 
 def wait_until(condition: Callable[[], Any], why: Callable[[], str] = str) -> None:
     """Wait for something that happens elsewhere."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < deadline, why()
         time.sleep(0.02)
@@ -232,13 +232,18 @@ def place(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     set_environment(monkeypatch, tmp_path / "spool")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.url)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", tmp_path.name)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
     monkeypatch.setenv("FOURSTEP_PIPELINE_RUN", str(tmp_path))
     monkeypatch.setattr(ship, "getproxies", dict)
-    monkeypatch.setattr(ship, "ANSWER_S", 1.0)
+    wait_for_answers(monkeypatch, 120)
     (tmp_path / "table").write_text("from elsewhere")
     return tmp_path
+
+
+def wait_for_answers(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """How long to wait for each: long for a server that is busy, not long for one that hangs."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(seconds))
+    monkeypatch.setattr(ship, "ANSWER_S", float(seconds))
 
 
 def train(
@@ -340,12 +345,17 @@ def test_killed_during_after_the_last_metric_and_before_a_stage(
 
 @pytest.mark.parametrize("fault", ["500", "page", "drop", "hang"])
 def test_the_server_fails_for_a_while_and_is_good_again(
-    proxy: Proxy, client: MlflowClient, place: Path, fault: str
+    proxy: Proxy,
+    client: MlflowClient,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
 ) -> None:
     def meanwhile(step: int) -> None:
         if step == 1:
             assert turn()
             proxy.always(fault)
+            wait_for_answers(monkeypatch, 1)
         elif step == 3:
             assert not turn()
 
@@ -353,6 +363,7 @@ def test_the_server_fails_for_a_while_and_is_good_again(
     train(place, "second")
     assert replay() == 2
     proxy.good()
+    wait_for_answers(monkeypatch, 120)
     assert replay() == 0
     check_whole(client, place, "first", "second")
 
@@ -410,6 +421,7 @@ def test_a_server_that_hangs_costs_a_pipeline_run_one_wait(
     monkeypatch.setattr(tracking, "start_shipper", start_shipper)
     monkeypatch.setenv("FOURSTEP_TRACKING_WAIT", "600")
     server.signal(signal.SIGSTOP)
+    wait_for_answers(monkeypatch, 1)
     try:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.port}")
         train(place, "stage 0")
@@ -426,6 +438,7 @@ def test_a_server_that_hangs_costs_a_pipeline_run_one_wait(
             shipper.join()
     finally:
         server.signal(signal.SIGCONT)
+    wait_for_answers(monkeypatch, 120)
     assert replay() == 0
     check_whole(client, place, *(f"stage {number}" for number in range(4)))
     assert spool.away(spool.destination(), 0.0) is None

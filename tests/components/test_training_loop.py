@@ -11,7 +11,9 @@ from components import disk
 from components.errors import InputError
 from components.termination import Terminated
 from components.tracking import Run
+from components.training import checkpoint_times
 from components.training.batches import Batch
+from components.training.checkpoint_times import CheckpointTimes
 from components.training.loop import train
 from components.training.parameters import SolverParameters
 from components.training.resume import Progress, ResumePoint
@@ -261,6 +263,98 @@ def test_a_disk_that_refuses_the_resume_point_leaves_the_last_one(tmp_path, monk
         fit(tmp_path, solver())
     assert [path.name for path in tmp_path.iterdir()] == ["resume.safetensors"]
     assert (tmp_path / "resume.safetensors").read_bytes() == kept
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time in seconds, which stands still."""
+    now = [0.0]
+    monkeypatch.setattr(checkpoint_times, "monotonic", lambda: now[0])
+    return now
+
+
+def saved_at(monkeypatch, clock, seconds):
+    """The iterations of the resume points written from now on; each takes some seconds."""
+    found, plain = [], ResumePoint.save
+
+    def save(point, network, optimizer, progress):
+        plain(point, network, optimizer, progress)
+        found.append(progress.done)
+        clock[0] += seconds
+
+    monkeypatch.setattr(ResumePoint, "save", save)
+    return found
+
+
+def test_a_resume_point_is_due_after_some_time_too_and_changes_nothing(
+    tmp_path, clock, monkeypatch
+):
+    """Also between two lines of the curve, here at 5, 10 and 12."""
+    settings = solver(log_every=5, checkpoint_every=10_000)
+    whole, curve = fit(tmp_path / "whole", settings)
+
+    def slow(first, last):
+        for n in range(first, 9):
+            clock[0] += 60
+            yield batch(n)
+        raise KeyboardInterrupt  # SIGKILL, as far as what is kept goes
+
+    found = saved_at(monkeypatch, clock, 0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", settings, feed=slow)
+    assert found == [2, 4, 6, 8]
+    started = []
+
+    def late(first, last):
+        started.append(first)
+        return batches(first, last)
+
+    again, second_curve = fit(tmp_path / "killed", settings, feed=late)
+    assert started == [8]
+    assert equal(whole, again)
+    assert curve == second_curve
+
+
+def test_iterations_make_it_due_as_before(tmp_path, clock, monkeypatch):
+    found = saved_at(monkeypatch, clock, 0)
+    fit(tmp_path, solver())
+    assert found == [4, 8, 12]
+
+
+def test_what_takes_long_to_write_comes_at_most_after_ten_times_as_long(
+    tmp_path, clock, monkeypatch
+):
+    def timed(first, last):
+        for n in range(first, last):
+            clock[0] += 100
+            yield batch(n)
+
+    found = saved_at(monkeypatch, clock, 40)
+    fit(tmp_path, solver(log_every=20, checkpoint_every=10_000, iterations=15), feed=timed)
+    assert found == [2, 6, 10, 14, 15]
+
+
+def test_the_time_counts_from_the_last_one_whatever_made_it_due(clock):
+    times = CheckpointTimes(solver(checkpoint_every=4, checkpoint_seconds=30))
+    clock[0] = 29
+    assert not times.due(3, logged=True)
+    assert times.due(4, logged=True)
+    with times.writing():
+        pass
+    clock[0] = 58
+    assert not times.due(5, logged=False)
+    clock[0] = 59
+    assert times.due(5, logged=False)
+
+
+def test_of_several_processes_it_is_due_at_a_line_of_the_curve_only(clock, monkeypatch):
+    """The losses since the last line are a matter of all processes."""
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    times = CheckpointTimes(solver(checkpoint_every=10_000, checkpoint_seconds=30))
+    clock[0] = 31
+    assert not times.due(3, logged=False)
+    assert times.due(4, logged=True)
 
 
 def stopping_after(number):

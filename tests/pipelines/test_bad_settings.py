@@ -78,6 +78,7 @@ RANGES = [
     ("train_rpn.solver.workers", -2, r"workers: -2 .* at least -1"),
     ("train_rpn.solver.log_every", 0, r"log_every: 0 .* above 0"),
     ("train_rpn.solver.checkpoint_every", 0, r"checkpoint_every: 0 .* above 0"),
+    ("train_rpn.solver.checkpoint_seconds", 0, r"checkpoint_seconds: 0\.0 .* above 0"),
     ("train_rpn.anchors.scales", [1.0, NAN], r"anchors\.scales: \(1\.0, nan\) .* above 0"),
     ("train_rpn.anchors.ratios", [0], r"anchors\.ratios: \(0\.0,\) .* above 0"),
     ("train_rpn.targets.positive_iou", 1.1, r"positive_iou: 1\.1 .* between 0 and 1"),

@@ -109,7 +109,7 @@ def test_predict_says_so_and_opens_nothing(tmp_path):
     (tmp_path / "a.png").touch()
     command = [sys.executable, "-m", "cli", "predict", path, tmp_path / "a.png"]
     command += ["--output", tmp_path / "out"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=50)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600)
     assert done.returncode == 1
     assert "fourstep: " in done.stderr
     assert "'../secret', which is not opened" in done.stderr
