@@ -144,7 +144,7 @@ def start(client: MlflowClient, key: str, event: Event, lives: bool) -> dict[str
     }
 
 
-def describe_run(client: MlflowClient, run: Run, event: Event, tags: Mapping[str, str]) -> None:
+def describe_run(client: MlflowClient, run: Run, event: Event, tags: dict[str, str]) -> None:
     """Tell a stage's run what is known at its start; the error of an earlier attempt goes."""
     log_batch(client, run.info.run_id, params=event["parameters"], tags=tags_of(event) | tags)
     if attempts.ERROR in run.data.tags:
