@@ -120,8 +120,8 @@ def mirror(client: MlflowClient, run: Run, parent: str, when: int) -> None:
         when: the time of the stage's end, in milliseconds.
     """
     name, metrics = name_of(run), run.data.metrics
-    log_news(client, parent, headline(name, metrics), when)
-    log_news(client, parent, {f"{name}.{k}": v for k, v in metrics.items()}, when)
+    told = headline(name, metrics) | {f"{name}.{k}": v for k, v in metrics.items()}
+    log_news(client, parent, told, when)
     log_batch(client, parent, params={f"{name}.{k}": v for k, v in run.data.params.items()})
 
 

@@ -31,7 +31,6 @@ class Plugin:
         tags = {
             "kfp.pipeline_run_id": run,
             "kfp.pipeline_run_url": f"/#/runs/details/{run}",
-            "mlflow.kfp.idempotencyKey": run,
         }
         found = client.get_experiment_by_name(experiment)
         key = found.experiment_id if found else client.create_experiment(experiment)
