@@ -16,6 +16,8 @@ until the next contact or ``fourstep track replay``.
 ``FOURSTEP_KFP_UI``           where Kubeflow's pages are, for the parent's link to its Kubeflow run
 ``FOURSTEP_GIT_COMMIT``       the code's commit, where there is no git
 ``FOURSTEP_STAGE``            the run's name (default: DVC's name of the stage, or the stage's name)
+``FOURSTEP_RESTARTS``         how often the stage was started again in its pod, for the run's tag
+``FOURSTEP_RESTART_REASON``   how the attempt before this one died, for the run's tag
 ``FOURSTEP_TRACKING``         ``off`` switches tracking off
 ``FOURSTEP_TRACKING_WAIT``    how long a stage waits at its end to be shipped, seconds (60);
                               not at all for a server that was just found away
@@ -29,6 +31,7 @@ until the next contact or ``fourstep track replay``.
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -39,10 +42,10 @@ from components.errors import Refused
 from components.redact import redact
 from components.termination import Terminated
 from components.tracking import pipeline_run, spool
-from components.tracking.record import data_version, record_outputs, start_event
-from components.tracking.run import Run, say
+from components.tracking.record import data_version, record_outputs, run_name, start_event
+from components.tracking.run import Run, fate, say, wait_s
 
-__all__ = ["Run", "data_version", "replay", "track"]
+__all__ = ["Run", "data_version", "replay", "settle", "track"]
 
 LINGER_S = 20.0
 """The shipper needs 10 s to start, and there are mostly less than 20 s between two stages."""
@@ -117,6 +120,27 @@ def start_shipper(folder: Path, *, linger: bool) -> None:
             start_new_session=True,
             env=os.environ | {"PYTHONPATH": path},
         )
+
+
+def settle(stage: str) -> None:
+    """Wait a while until MLflow has what a stage that died has left.
+
+    For the process that watches over a stage in a pod: at its end the shipper ends, too, and the
+    run would go on for ever in MLflow.
+
+    Args:
+        stage: the stage's name.
+    """
+    folder = spool.destination(run_name(stage))
+    began = time.time()
+    if not spool.pending(folder):
+        return
+    start_shipper(folder, linger=False)
+    while left := spool.pending(folder):
+        if time.time() >= began + wait_s() or spool.away(folder, began):
+            say(f"MLflow has not got all of {stage}. {fate(left[0])}")
+            return
+        time.sleep(0.05)
 
 
 def replay(folder: Path | None = None) -> int:

@@ -6,20 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Metric, Run
+from mlflow.entities import Dataset, DatasetInput, Run
 
 from components.tracking.pipeline_run import FOUR_STEP
 from components.tracking.runs import (
     delete_twins,
     keep_oldest,
     log_batch,
+    log_news,
+    name_of,
     nested,
     search,
-    valid_name,
 )
 from components.tracking.spool import Event
 
 DATASET_DIGEST_LENGTH = 36
+HEADLINE = ("AP", "AP50", "AP75", "AP50_11_point")
+"""The figures of evaluate's shared network that a parent has under their own names, too: MLflow's
+table of runs and its page of runs side by side show them at once."""
 SETTLE_S = 2.0
 """How long a new parent waits for others: longer than another stage needs from its search for a
 parent to having made one."""
@@ -104,20 +108,33 @@ def retell(client: MlflowClient, parent: Run, tag: str, value: str) -> None:
         client.update_run(parent.info.run_id, name=parent_name(tags | {tag: value}))
 
 
-def mirror(client: MlflowClient, run: Run, parent: str, name: str) -> None:
+def mirror(client: MlflowClient, run: Run, parent: str, when: int) -> None:
     """Put a stage's parameters and last metrics on the parent, as ``<stage>.<name>``.
 
     MLflow's page of two runs side by side shows only what the two runs have themselves.
+
+    Args:
+        client: of the tracking server.
+        run: the stage's run.
+        parent: the id of the parent's run.
+        when: the time of the stage's end, in milliseconds.
     """
-    when = run.info.end_time or run.info.start_time
-    metrics = [Metric(valid_name(f"{name}.{k}"), v, when, 0) for k, v in run.data.metrics.items()]
-    log_batch(client, parent, metrics=metrics)
+    name, metrics = name_of(run), run.data.metrics
+    told = headline(name, metrics) | {f"{name}.{k}": v for k, v in metrics.items()}
+    log_news(client, parent, told, when)
     log_batch(client, parent, params={f"{name}.{k}": v for k, v in run.data.params.items()})
+
+
+def headline(name: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    """What a whole pipeline run is judged by, if this is the stage that measures it."""
+    if name != "evaluate":
+        return {}
+    return {k: metrics[f"shared.{k}"] for k in HEADLINE if f"shared.{k}" in metrics}
 
 
 def end_parent(client: MlflowClient, experiment: str, parent: str, when: int) -> None:
     """End a parent when no stage is at work: as failed if the last try of any stage failed."""
-    last = {run.info.run_name: run.info.status for run in nested(client, experiment, parent)}
+    last = {name_of(run): run.info.status for run in nested(client, experiment, parent)}
     statuses = set(last.values())
     if "RUNNING" not in statuses:
         worst = next((s for s in ("FAILED", "KILLED") if s in statuses), "FINISHED")

@@ -16,10 +16,8 @@ from components.tracking.run import Run
 
 def start_event(stage: Any) -> dict[str, Any]:
     """Everything known about a stage run at its start."""
-    dvc_stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2]  # joint/dvc.yaml:evaluate
-    name = os.environ.get("FOURSTEP_STAGE") or dvc_stage or stage_name(stage)
     return {
-        "name": name,
+        "name": run_name(stage_name(stage)),
         "stage": stage_name(stage),
         "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME") or "fourstep",
         "experiment_id": os.environ.get("MLFLOW_EXPERIMENT_ID"),
@@ -30,12 +28,20 @@ def start_event(stage: Any) -> dict[str, Any]:
         "engine": pipeline_run.engine(),
         "kubeflow": pipeline_run.kubeflow_tags(),
         "pod": pipeline_run.pod_tags(),
+        "restarts": int(os.environ.get("FOURSTEP_RESTARTS") or 0),
+        "restart_reason": os.environ.get("FOURSTEP_RESTART_REASON"),
         "git": pipeline_run.git_tags(),
         "parameters": {k: str(v) for k, v in parameters(stage).items()},
         "inputs": digests(paths(stage, Input)),
         "data_version": data_version(paths(stage, Input)),
         "data_path": str(stage.data.absolute()) if "data" in paths(stage, Input) else None,
     }
+
+
+def run_name(stage: str) -> str:
+    """What a stage's run in MLflow is called: as its engine calls the stage, if that says."""
+    dvc_stage = os.environ.get("DVC_STAGE", "").rpartition(":")[2]  # joint/dvc.yaml:evaluate
+    return os.environ.get("FOURSTEP_STAGE") or dvc_stage or stage
 
 
 def record_outputs(stage: Any, run: Run) -> dict[str, Any]:

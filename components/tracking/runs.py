@@ -14,6 +14,10 @@ LOG = logging.getLogger(__name__)
 
 PARENT = "mlflow.parentRunId"
 REUSED = "fourstep.reused_run_id"
+KUBEFLOWS = "kfp.pipeline_run_id"
+"""A tag of the parents that Kubeflow's MLflow plugin makes."""
+NAME = "fourstep.name"
+"""The stage's name, for Kubeflow's MLflow plugin calls the runs that it makes by other ones."""
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 8000
 PARAMS_PER_BATCH, TAGS_PER_BATCH = 100, 100
 """MLflow's limits for one ``log_batch``, beside `METRICS_PER_BATCH`."""
@@ -62,20 +66,9 @@ def nested(client: MlflowClient, experiment: str, parent: str) -> list[Run]:
     return list(client.search_runs([experiment], clause, order_by=["attributes.start_time"]))
 
 
-def supersede(client: MlflowClient, run: Run, parent: str) -> int:
-    """Close earlier attempts at a stage whose pods were killed; returns how many there were."""
-    name, began = run.info.run_name, run.info.start_time
-    attempts = [
-        other
-        for other in nested(client, run.info.experiment_id, parent)
-        if other.info.run_name == name and REUSED not in other.data.tags
-    ]
-    earlier = [other for other in attempts if other.info.start_time < began]
-    for other in earlier:
-        if other.info.status == "RUNNING":
-            client.set_tag(other.info.run_id, "fourstep.superseded_by", run.info.run_id)
-            client.set_terminated(other.info.run_id, "KILLED", began)
-    return len(earlier)
+def name_of(run: Run) -> str:
+    """The name of the stage that a run is of."""
+    return str(run.data.tags.get(NAME, run.info.run_name))
 
 
 def valid_name(name: str) -> str:
@@ -103,6 +96,21 @@ def log_batch(
         log_params(client, run, entries)
     for at in range(0, len(words), TAGS_PER_BATCH):
         client.log_batch(run, tags=words[at : at + TAGS_PER_BATCH])
+
+
+def log_news(client: MlflowClient, run: str, values: Mapping[str, float], when: int) -> None:
+    """Send the numbers that the run does not have already, at step 0.
+
+    Args:
+        client: of the tracking server.
+        run: the run's id.
+        values: the metrics by name.
+        when: their time, in milliseconds; of two values the later one counts.
+    """
+    known = client.get_run(run).data.metrics
+    named = {valid_name(name): value for name, value in values.items()}
+    news = [Metric(k, v, when, 0) for k, v in named.items() if known.get(k) != v]
+    log_batch(client, run, metrics=news)
 
 
 def log_params(

@@ -25,7 +25,7 @@ from mlflow.exceptions import MlflowException
 
 from components.digest import path_digest
 from components.redact import redact
-from components.tracking import lineage
+from components.tracking import attempts, lineage
 from components.tracking.parent import (
     describe,
     end_parent,
@@ -36,14 +36,17 @@ from components.tracking.parent import (
 )
 from components.tracking.pipeline_run import FOUR_STEP
 from components.tracking.runs import (
+    KUBEFLOWS,
+    NAME,
     PARENT,
     delete_twins,
     log_batch,
     search,
-    supersede,
     valid_name,
 )
 from components.tracking.spool import Event, Spool, tracking_uri
+
+LOG = logging.getLogger(__name__)
 
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 
@@ -77,12 +80,19 @@ def refused(error: Exception) -> bool:
 def handle(client: MlflowClient, spool: Spool, events: Sequence[Event]) -> None:
     """Do what a batch of events says: one event, or many metrics."""
     event, run = events[0], spool.progress.get("run_id", "")
+    key, task = spool.folder.name, spool.progress.get("task")
     match event["event"]:
         case "start":
-            spool.progress |= start(client, spool.folder.name, event)
+            lives = not spool.writer_is_gone()
+            spool.progress |= start(client, key, event, lives)
             spool.save()
         case "metrics":
-            log_batch(client, run, metrics=[m for e in events for m in metrics_of(e)])
+            metrics = [m for e in events for m in metrics_of(e)]
+            again = spool.progress.get("again")
+            news = list(attempts.unheard(client, run, metrics)) if again else metrics
+            log_batch(client, run, metrics=news)
+        case _ if task and attempts.is_late(client.get_run(run), key, task):
+            LOG.warning("%s: a later attempt tells its own %s", key, event["event"])
         case "tags":
             log_batch(client, run, tags=event["values"])
         case "artifact":
@@ -92,35 +102,53 @@ def handle(client: MlflowClient, spool: Spool, events: Sequence[Event]) -> None:
 
             register(client, run, event)
         case "end":
-            end(client, spool.folder.name, spool.progress, event)
+            end(client, spool.progress, event)
 
 
-def start(client: MlflowClient, key: str, event: Event) -> dict[str, Any]:
-    """Open the stage's run, below its parent if it has one, with the parent's lineage complete."""
+def start(client: MlflowClient, key: str, event: Event, lives: bool) -> dict[str, Any]:
+    """Open the stage's run, below its parent if it has one, with the parent's lineage complete.
+
+    Args:
+        client: of the tracking server.
+        key: the spool's name.
+        event: the stage's first event.
+        lives: whether the stage is at work now.
+    """
     given, parent = given_runs(client, event)
     experiment = given.info.experiment_id if given else experiment_id(client, event, parent)
     if not given:
         parent = parent or find_parent(client, experiment, event)
-    run = given or find_or_create(client, experiment, key, parent, event)
+    task = attempts.task_of(event)
+    mark = {attempts.TASK: task} if event["pipeline_run"] else {attempts.SPOOL: key}
+    run = given or find_or_create(client, experiment, mark, parent, event)
     kept = kept_by_kubeflow(client, event, given, parent)
-    tags = tags_of(event)
-    if parent:
-        reopen(client, parent, kept)
-        update_parent(client, experiment, parent, event)
-    if given:
-        reopen(client, run.info.run_id, kept)
-        forget_error(client, given)
-    elif parent and event["engine"] == "kubeflow":
-        tags["fourstep.attempt"] = str(1 + supersede(client, run, parent))
-    log_batch(client, run.info.run_id, params=event["parameters"], tags=tags)
+    late = attempts.is_late(run, key, task)
+    claimed = {} if late else attempts.claim(run, key, event)
+    again = late or attempts.RESTARTS in run.data.tags | claimed
+    if not late:
+        if parent:
+            reopen(client, parent, kept)
+            update_parent(client, experiment, parent, event)
+        if given or again:  # Kubeflow's plugin ends a run with its pod, and does not reopen it
+            reopen(client, run.info.run_id, [] if again and lives else kept)
+        describe_run(client, run, event, claimed)
     return {
         "run_id": run.info.run_id,
         "run_url": run_url(run),
         "parent_id": parent,
         "kept": kept,
-        "name": event["name"],
         "data_path": event["data_path"],
+        "mark": mark,
+        "task": task,
+        "again": again,
     }
+
+
+def describe_run(client: MlflowClient, run: Run, event: Event, tags: dict[str, str]) -> None:
+    """Tell a stage's run what is known at its start; the error of an earlier attempt goes."""
+    log_batch(client, run.info.run_id, params=event["parameters"], tags=tags_of(event) | tags)
+    if attempts.ERROR in run.data.tags:
+        client.delete_tag(run.info.run_id, attempts.ERROR)
 
 
 def given_runs(client: MlflowClient, event: Event) -> tuple[Run | None, str | None]:
@@ -145,12 +173,6 @@ def update_parent(client: MlflowClient, experiment: str, parent: str, event: Eve
     say_pipeline(client, parent, event.get("pipeline", FOUR_STEP))
     describe(client, parent, event["data_version"], event["data_path"])
     lineage.complete(client, experiment, parent, event["inputs"])
-
-
-def forget_error(client: MlflowClient, run: Run) -> None:
-    """Remove the error of an earlier attempt."""
-    if "fourstep.error" in run.data.tags:
-        client.delete_tag(run.info.run_id, "fourstep.error")
 
 
 def experiment_id(client: MlflowClient, event: Event, parent: str | None) -> str:
@@ -180,7 +202,7 @@ def kept_by_kubeflow(
     """
     if given and parent and event["engine"] == "kubeflow":
         return [given.info.run_id, parent]
-    if parent and "kfp.pipeline_run_id" in client.get_run(parent).data.tags:
+    if parent and KUBEFLOWS in client.get_run(parent).data.tags:
         return [parent]
     return []
 
@@ -202,10 +224,9 @@ def run_url(run: Run) -> str | None:
 
 
 def find_or_create(
-    client: MlflowClient, experiment: str, key: str, parent: str | None, event: Event
+    client: MlflowClient, experiment: str, mark: dict[str, str], parent: str | None, event: Event
 ) -> Run:
-    """The run of this spool: the one that a killed shipper made, or a new one."""
-    mark = {"fourstep.spool": key}
+    """The run with this mark, of an earlier attempt or made by a killed shipper; or a new one."""
     below = {PARENT: parent} if parent else {}
     run = search(client, experiment, mark) or client.create_run(
         experiment, event["time"], mark | below, event["name"]
@@ -219,6 +240,7 @@ def tags_of(event: Event) -> dict[str, str]:
     known = {
         "mlflow.source.name": f"components.{event['stage']}",
         "fourstep.stage": event["stage"],
+        NAME: event["name"],
         "fourstep.engine": event["engine"],
         "fourstep.inputs": json.dumps(event["inputs"], sort_keys=True),
         "fourstep.data_version": event["data_version"],
@@ -260,20 +282,20 @@ def unchanged(event: Event) -> Path:
     raise ValueError(f"{event['path']} has changed since the stage recorded it; not uploaded")
 
 
-def end(client: MlflowClient, key: str, progress: Mapping[str, Any], event: Event) -> None:
+def end(client: MlflowClient, progress: Mapping[str, Any], event: Event) -> None:
     """Close the stage's run, and bring the parent up to date."""
     run, parent, status = progress["run_id"], progress["parent_id"], event["status"]
     tags = {"fourstep.outputs": json.dumps(event.get("outputs", {}), sort_keys=True)}
     if event.get("data_version"):
         tags["fourstep.data_version"] = event["data_version"]
     log_batch(client, run, tags=tags)
-    delete_twins(client, client.get_run(run), {"fourstep.spool": key})  # a late one, too
+    delete_twins(client, client.get_run(run), progress["mark"])  # a late one, too
     kept = progress["kept"]
     if run not in kept:
         client.set_terminated(run, status, event["time"])
     if parent:
         describe(client, parent, event.get("data_version"), progress["data_path"])
         ended = client.get_run(run)
-        mirror(client, ended, parent, progress["name"])
+        mirror(client, ended, parent, event["time"])
         if parent not in kept:
             end_parent(client, ended.info.experiment_id, parent, event["time"])

@@ -1,22 +1,16 @@
 """Tracking of stages that are Kubeflow tasks, each in a pod of its own, on a tracking server."""
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.request import urlopen
-from uuid import uuid4
 
 import pytest
 from mlflow import MlflowClient
@@ -26,103 +20,9 @@ from components import tracking
 from components.errors import InputError
 from components.tracking import parent, replay, ship, spool, track
 from components.tracking.runs import search as find_run
-from tests.components.tracked_stages import Prepare, prepare, set_environment, train
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a tracking server of this file's own, which serves artifacts, too."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = f"-m mlflow server --host 127.0.0.1 --port {port} --workers 1 --serve-artifacts"
-    stores = [f"--backend-store-uri=sqlite:///{folder}/db", f"--artifacts-destination={folder}/a"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, *command.split(), *stores],
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            start_new_session=True,
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        )
-        try:
-            wait_until(lambda: answers(port), lambda: (folder / "log").read_text())
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)  # it takes its time when asked
-            process.wait()
-
-
-def answers(port: int) -> bool:
-    """Whether a tracking server is up."""
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as reply:
-            return bool(reply.status == 200)
-    except OSError:
-        return False
-
-
-def wait_until(condition: Callable[[], Any], why: Callable[[], str] = str) -> None:
-    """Wait for something that happens elsewhere."""
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert time.monotonic() < deadline, why()
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def pod(
-    server: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., None]:
-    """Set the environment of a pod; ``pod(stage, key=value...)`` that of another one."""
-    pipeline_run = str(uuid4())
-    set_environment(monkeypatch, tmp_path / "volume")
-
-    def environment(stage: str, **more: str) -> None:
-        values = {
-            "KUBERNETES_SERVICE_HOST": "10.0.0.1",
-            "KFP_POD_NAME": f"pod-{stage}",
-            "MLFLOW_TRACKING_URI": server,
-            "MLFLOW_EXPERIMENT_NAME": tmp_path.name,
-            "FOURSTEP_PIPELINE_RUN": pipeline_run,
-            "FOURSTEP_STAGE": stage,
-            "FOURSTEP_KFP_UI": "https://kubeflow.example.org/pipeline/",
-            "FOURSTEP_SPOOL": str(tmp_path / "volume"),
-            "FOURSTEP_TRACKING_WAIT": "0.01",
-        }
-        for name, value in (values | more).items():
-            monkeypatch.setenv(name, value)
-
-    environment("prepare")
-    monkeypatch.setattr(parent, "SETTLE_S", 0.0)
-    return environment
-
-
-@pytest.fixture
-def client(server: str) -> MlflowClient:
-    """A client of the server."""
-    return MlflowClient(server)
-
-
-def runs(client: MlflowClient, place: Path, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
-    """The test's runs, oldest first."""
-    experiment = client.get_experiment_by_name(place.name)
-    assert experiment
-    return list(client.search_runs([experiment.experiment_id], "", view, order_by=["start_time"]))
-
-
-def parents(client: MlflowClient, place: Path) -> list[Run]:
-    """The test's runs of whole pipeline runs."""
-    return [r for r in runs(client, place) if "fourstep.pipeline_run" in r.data.tags]
-
-
-def named(client: MlflowClient, place: Path, name: str) -> list[Run]:
-    """The test's runs of a stage, oldest first."""
-    return [r for r in runs(client, place) if r.info.run_name == name]
+from tests.components.kubeflow_pods import Plugin, named, parents, runs
+from tests.components.tracked_stages import Prepare, prepare, train
+from tests.components.tracking_server import wait_until
 
 
 def test_parent_and_nested_runs_lead_to_kubeflow(
@@ -143,7 +43,7 @@ def test_parent_and_nested_runs_lead_to_kubeflow(
         (run,) = named(client, tmp_path, name)
         assert run.data.tags["mlflow.parentRunId"] == top.info.run_id
         assert run.data.tags["fourstep.kfp_pod"] == f"pod-{name}"
-        assert run.data.tags["fourstep.attempt"] == "1"
+        assert "fourstep.restarts" not in run.data.tags
     assert top.info.status == "FINISHED"
     assert top.data.params == {"prepare.split": "1", "train_1.lr": "0.1"}
     (run,) = named(client, tmp_path, "train_1")
@@ -283,76 +183,6 @@ def test_the_parent_goes_on_while_a_stage_does_and_stays_failed(
     assert parents(client, tmp_path)[0].info.status == "FINISHED"
 
 
-@pytest.mark.parametrize(("volume", "status"), [(True, "FAILED"), (False, "KILLED")])
-def test_a_retry_closes_the_run_of_a_killed_pod(
-    pod: Callable[..., None], client: MlflowClient, tmp_path: Path, volume: bool, status: str
-) -> None:
-    writer = tracking.open_spool(Prepare(out=tmp_path / "table"))
-    assert writer
-    shipper = ship.Shipper(writer.folder.parent, 0.0)
-    assert shipper.turn(shipper.waiting())
-    (first,) = named(client, tmp_path, "prepare")
-    assert first.info.status == "RUNNING"
-    writer.write("metrics", values={"loss": 1.0}, step=7)
-    writer.close()  # as the system does when the pod is killed
-    if not volume:
-        shutil.rmtree(writer.folder)
-    pod("prepare", KFP_POD_NAME="pod-2")
-    prepare(tmp_path)
-    assert replay(spool.destination("prepare")) == 0
-    first, second = named(client, tmp_path, "prepare")
-    assert first.info.status == status
-    assert first.data.metrics == ({"loss": 1.0} if volume else {})
-    assert ("fourstep.superseded_by" in first.data.tags) is not volume
-    assert second.info.status == "FINISHED"
-    assert second.data.tags["fourstep.attempt"] == "2"
-    assert parents(client, tmp_path)[0].info.status == "FINISHED"
-
-
-def test_a_late_spool_of_an_earlier_attempt_closes_nothing(
-    pod: Callable[..., None], client: MlflowClient, tmp_path: Path
-) -> None:
-    pod("prepare", FOURSTEP_SPOOL=str(tmp_path / "other"))
-    prepare(tmp_path)  # is not shipped yet
-    time.sleep(0.01)
-    pod("prepare")
-    writer = tracking.open_spool(Prepare(out=tmp_path / "table"))
-    assert writer
-    shipper = ship.Shipper(writer.folder.parent, 0.0)
-    assert shipper.turn(shipper.waiting())
-    pod("prepare", FOURSTEP_SPOOL=str(tmp_path / "other"))
-    assert replay() == 0
-    early, living = named(client, tmp_path, "prepare")
-    assert (early.info.status, living.info.status) == ("FINISHED", "RUNNING")
-    writer.close()
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """What Kubeflow's own MLflow plugin makes: the run's parent, and a nested run for a task."""
-
-    client: MlflowClient
-    experiment: str
-    parent: str
-
-    def task(self, name: str) -> str:
-        """The driver's part: a nested run."""
-        tags = {"mlflow.parentRunId": self.parent}
-        return str(self.client.create_run(self.experiment, None, tags, name).info.run_id)
-
-    def status(self, run: str) -> str:
-        """A run's status."""
-        return str(self.client.get_run(run).info.status)
-
-
-@pytest.fixture
-def plugin(client: MlflowClient, tmp_path: Path) -> Plugin:
-    """The API server's part: the parent."""
-    experiment = client.create_experiment(f"{tmp_path.name}-kfp")
-    tags = {"kfp.pipeline_run_id": "x", "kfp.pipeline_run_url": "/#/runs/details/x"}
-    return Plugin(client, experiment, client.create_run(experiment, tags=tags).info.run_id)
-
-
 def test_kubeflows_plugin_opens_and_ends_its_runs_itself(
     pod: Callable[..., None], client: MlflowClient, plugin: Plugin, tmp_path: Path
 ) -> None:
@@ -362,7 +192,7 @@ def test_kubeflows_plugin_opens_and_ends_its_runs_itself(
     assert replay() == 0
     assert (plugin.status(task), plugin.status(plugin.parent)) == ("RUNNING", "RUNNING")
     client.log_param(task, "split", "1")  # the launcher's part
-    client.set_terminated(task, "FINISHED")
+    plugin.end(task)
     task = plugin.task("train-task")
     client.log_param(task, "lr", "other")  # somebody was there before us
     pod("train_1", MLFLOW_RUN_ID=task, MLFLOW_EXPERIMENT_ID=plugin.experiment)
