@@ -91,7 +91,7 @@ def supervise(
             return exit_status(status)
         reason = how_it_died(status)
         if restarts >= allowed.count:
-            say(name, f"{reason}; it was started again {restarts} times, which is all it may be")
+            say(name, f"{reason}; it is not started again after {restarts} restarts")
             return exit_status(status)
         restarts += 1
         pause = allowed.pause(restarts)

@@ -59,7 +59,7 @@ def test_it_is_started_again_no_oftener_than_asked(tmp_path, pauses, capsys):
     command, log = stage(tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)")
     assert supervise("train_rpn", command, Retries(2, 1, 1), pauses.append) == 128 + signal.SIGSEGV
     assert len(starts(log)) == 3
-    assert "started again 2 times, which is all it may be" in capsys.readouterr().err
+    assert "it is not started again after 2 restarts" in capsys.readouterr().err
 
 
 def test_input_that_was_refused_is_the_users_to_mend(tmp_path, pauses):

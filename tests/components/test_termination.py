@@ -1,5 +1,6 @@
 """SIGTERM and SIGKILL against real stages: the state is kept, the next run goes on from it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from components.command_line import arguments
@@ -91,6 +93,26 @@ def test_sigterm_to_the_whole_group_keeps_the_state_and_the_next_run_ends_in_the
     if "stopped, kept after iteration" in said:
         kept = said.split("stopped, kept after iteration ")[1].split()[0]
         assert f"going on from iteration {kept}" in again.stderr
+    for name in ("rpn", "metrics", "curve", "page"):
+        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_on_kubeflow_a_training_that_is_killed_goes_on_in_the_same_pod(command, whole, tmp_path):
+    """Its own supervisor starts it again: Kubeflow's installation never does."""
+    task = {"inputs": {}, "outputs": {"artifacts": {}, "outputFile": str(tmp_path / "told.json")}}
+    words = [*command(tmp_path, **OFTEN), "--executor_input", json.dumps(task)]
+    variables = {"FOURSTEP_TASK": "FOURSTEP_RETRIES=1 0s 1"}
+    with subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT | variables
+    ) as pod:
+        wait_for(lambda: list(tmp_path.glob("scratch/*/unfinished/resume.safetensors")))
+        (child,) = psutil.Process(pod.pid).children()
+        child.kill()
+        said = pod.communicate(timeout=600)[1]
+    assert pod.returncode == 0, said
+    killed = "train_rpn: was killed by signal 9 (SIGKILL); starts again in 0 s (restart 1 of 1)"
+    assert killed in said
+    assert "going on from iteration" in said
     for name in ("rpn", "metrics", "curve", "page"):
         assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
 
