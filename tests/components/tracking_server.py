@@ -49,7 +49,7 @@ def answers(port: int) -> bool:
 
 def wait_until(condition: Callable[[], Any], why: Callable[[], str] = str) -> None:
     """Wait for something that happens elsewhere."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < deadline, why()
         time.sleep(0.02)
