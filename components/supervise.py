@@ -20,6 +20,7 @@ from types import FrameType
 
 from components.errors import REFUSAL, InputError
 from components.termination import SIGNALS
+from components.tracking import settle
 
 RETRIES = "FOURSTEP_RETRIES"
 """How often a stage starts its work again: count, seconds before the first time, factor."""
@@ -92,6 +93,7 @@ def supervise(
         reason = how_it_died(status)
         if restarts >= allowed.count:
             say(name, f"{reason}; it is not started again after {restarts} restarts")
+            settle(name)
             return exit_status(status)
         restarts += 1
         pause = allowed.pause(restarts)
