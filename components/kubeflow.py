@@ -4,7 +4,9 @@ One flag is Kubeflow's: ``--executor_input`` has its description of the task (``
 component). It holds the artifacts to read and to write, and the section of params.yaml, as the
 value of the input ``parameters``. The stage's own flags are made of it. Its ``outputFile`` gets the
 metadata of the artifacts written, which Kubeflow's pages show. The variable ``FOURSTEP_TASK`` holds
-the other variables of the stage, one a line. Nothing of kfp is needed for that.
+the other variables of the stage, one a line. ``--task`` has the task's name: two components with
+equal containers are one to Kubeflow (`hashComponentContainer` in its argocompiler/argo.go), also if
+their artifacts have other names. Nothing of kfp is needed for that.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from components.scratch import is_free
 from components.tracking import Run, data_version
 from components.tracking.record import digests
 
-EXECUTOR_INPUT = "--executor_input"
+EXECUTOR_INPUT, TASK = "--executor_input", "--task"
 SCRATCH = "/scratch"
 """Where the volume for scratch folders is mounted."""
 VARIABLES = "FOURSTEP_TASK"
@@ -125,8 +127,8 @@ def is_task(flags: Sequence[str]) -> bool:
     return any(flag.split("=", 1)[0] == EXECUTOR_INPUT for flag in flags)
 
 
-def take_variables() -> None:
-    """Put the variables that `FOURSTEP_TASK` holds into the environment.
+def take_variables(flags: Sequence[str]) -> None:
+    """Put the variables that `FOURSTEP_TASK` holds, and the task's name, into the environment.
 
     What the pod has already counts more: Kubeflow's MLflow plugin gives its server and its run.
     """
@@ -136,6 +138,20 @@ def take_variables() -> None:
         os.environ.setdefault(name, value)
     if lines:
         os.environ.setdefault("FOURSTEP_SPOOL", f"{SCRATCH}/.tracking")
+    if task := kubeflow_flags(flags)[0].task:
+        os.environ.setdefault("FOURSTEP_STAGE", task)
+
+
+def kubeflow_flags(flags: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Kubeflow's own flags, and the rest.
+
+    Raises:
+        InputError: ``--executor_input`` is not a JSON object.
+    """
+    parser = Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument(EXECUTOR_INPUT, type=json_object, default=None)
+    parser.add_argument(TASK, default=None)
+    return parser.parse_known_args(flags)
 
 
 def unwrap(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:
@@ -147,9 +163,7 @@ def unwrap(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:
     Raises:
         InputError: Kubeflow's flag is no JSON object, or the section has an input or output.
     """
-    parser = Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument(EXECUTOR_INPUT, type=json_object, default=None)
-    known, rest = parser.parse_known_args(flags)
+    known, rest = kubeflow_flags(flags)
     if known.executor_input is None:
         return None, rest
     task = Task(known.executor_input)

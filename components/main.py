@@ -57,7 +57,7 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
         declaration = load_stage(name)
         argv = sys.argv[1:] if argv is None else argv
         if kubeflow.is_task(argv):
-            kubeflow.take_variables()
+            kubeflow.take_variables(argv)
             watch_over(name, argv)
         task, flags = kubeflow.unwrap(declaration, argv)
         stage = parse(declaration, flags)

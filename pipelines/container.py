@@ -7,7 +7,7 @@ from typing import Any
 from kfp import dsl
 
 from components.contract import Input, Output, Role, load_stage, roles
-from components.kubeflow import EXECUTOR_INPUT
+from components.kubeflow import EXECUTOR_INPUT, TASK
 
 ARTIFACTS: dict[str, type[dsl.Artifact]] = {
     "Dataset": dsl.Dataset,
@@ -33,8 +33,8 @@ def stage_component(
 ) -> Any:
     """The component for one use of a stage.
 
-    Its command is ``python -m components.<stage> --executor_input JSON``, with the flags that are
-    the same in every run. All else is in Kubeflow's JSON (`components.kubeflow`), for each word of
+    Its command is ``python -m components.<stage> --task NAME --executor_input JSON``, with the flags
+    that are the same in every run. All else is in Kubeflow's JSON (`components.kubeflow`), for each word of
     the command stands many times in the state of the run. The section of params.yaml is the input
     ``parameters``.
 
@@ -51,8 +51,8 @@ def stage_component(
     interface = artifacts(roles(declaration), inputs, prefix)
     interface |= {"parameters": dict} | dict.fromkeys(cache_key, dict)
     arguments = [word for n, value in fixed.items() for word in (f"--{n}", value)]
-    command = ["python", "-m", f"components.{stage}"]
-    container = dsl.ContainerSpec(image, command, [*arguments, *EXECUTOR_INPUT_FLAG])
+    arguments += [TASK, name, *EXECUTOR_INPUT_FLAG]
+    container = dsl.ContainerSpec(image, ["python", "-m", f"components.{stage}"], arguments)
     return component(name, summary(declaration), interface, container)
 
 

@@ -29,7 +29,7 @@ def place(
     """Put the profile on the task of the stage `name`, and the commit its image is made of."""
     place_check(task, name, resources, profile)
     scratch(task, profile)
-    tell(task, name, resources, profile, pipeline, commit)
+    tell(task, resources, profile, pipeline, commit)
     retry(task, profile.retries, time_limit(name, resources, profile))
 
 
@@ -142,13 +142,12 @@ def mount(task: dsl.PipelineTask, volume: Volume, path: str) -> None:
 
 def tell(
     task: dsl.PipelineTask,
-    name: str,
     resources: Resources,
     profile: Profile,
     pipeline: str,
     commit: str,
 ) -> None:
-    """Tell the stage what it cannot know: its name, its pipeline, MLflow, how often to try again.
+    """Tell the stage what it cannot know: its pipeline, MLflow, how often to try again.
 
     Variables of the container may be in the cache key. So what could change without changing a
     stage's work is an annotation of the pod, and a variable refers to it: one for all, since each
@@ -156,7 +155,6 @@ def tell(
     """
     retries, mlflow = profile.retries, profile.mlflow
     known = {
-        "FOURSTEP_STAGE": name,
         "FOURSTEP_IMAGE": task.container_spec.image.rpartition("sha256:")[2][:12],
         "FOURSTEP_GIT_COMMIT": commit,
         "FOURSTEP_PIPELINE_NAME": pipeline if pipeline != FOUR_STEP else None,

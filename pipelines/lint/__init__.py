@@ -8,6 +8,7 @@ from pipelines.document import read_documents
 from pipelines.lint.caching import cached_exit_handlers
 from pipelines.lint.cycles import cycles
 from pipelines.lint.dangling import dangling
+from pipelines.lint.equal_containers import equal_containers
 from pipelines.lint.finding import Finding, exit_status
 from pipelines.lint.gpu import gpu
 from pipelines.lint.images import mutable_images
@@ -52,6 +53,7 @@ def _rules(pipeline: Pipeline, local_tags: bool) -> Iterator[Finding]:
     yield from placeholders(pipeline)
     yield from platform_references(pipeline)
     yield from unresolved(pipeline)
+    yield from equal_containers(pipeline)
     yield from unused_inputs(pipeline)
     yield from mutable_images(pipeline, local_tags)
     yield from gpu(pipeline)

@@ -233,15 +233,14 @@ def test_what_it_reports_is_of_its_own_outputs_only(task, tmp_path):
 
 
 def test_variables_come_as_lines_of_one(monkeypatch):
-    monkeypatch.setenv(
-        "FOURSTEP_TASK", "FOURSTEP_STAGE=train_rpn\nMLFLOW_TRACKING_URI=http://m?a=b"
-    )
-    take_variables()
-    assert os.environ["FOURSTEP_STAGE"] == "train_rpn"
+    monkeypatch.setenv("FOURSTEP_TASK", "FOURSTEP_IMAGE=0\nMLFLOW_TRACKING_URI=http://m?a=b")
+    take_variables(["--task", "generate_proposals_3"])
+    assert os.environ["FOURSTEP_STAGE"] == "generate_proposals_3"
+    assert os.environ["FOURSTEP_IMAGE"] == "0"
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://m?a=b"
     assert "FOURSTEP_TASK" not in os.environ
     assert os.environ["FOURSTEP_SPOOL"] == "/scratch/.tracking"
-    for name in ("FOURSTEP_STAGE", "MLFLOW_TRACKING_URI", "FOURSTEP_SPOOL"):
+    for name in ("FOURSTEP_STAGE", "FOURSTEP_IMAGE", "MLFLOW_TRACKING_URI", "FOURSTEP_SPOOL"):
         del os.environ[name]
 
 
@@ -249,7 +248,7 @@ def test_what_kubeflows_mlflow_plugin_says_counts_more(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://plugin")
     monkeypatch.setenv("FOURSTEP_SPOOL", "elsewhere")
     monkeypatch.setenv("FOURSTEP_TASK", "MLFLOW_TRACKING_URI=http://profile")
-    take_variables()
+    take_variables([])
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://plugin"
     assert os.environ["FOURSTEP_SPOOL"] == "elsewhere"
 
@@ -334,4 +333,4 @@ def test_unfinished_work_stays_after_a_failure_and_goes_after_success(tmp_path):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_no_stage_has_a_field_of_kubeflows_flags(name):
-    assert not {"executor_input"} & set(load_stage(name).__dataclass_fields__)
+    assert not {"executor_input", "task"} & set(load_stage(name).__dataclass_fields__)

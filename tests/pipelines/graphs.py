@@ -88,6 +88,7 @@ def kubeflow_graph(spec):
         section = task["inputs"]["parameters"]["parameters"]["componentInputParameter"]
         given = pairs(container["args"])
         assert given.pop("executor_input") == "{{$}}"
+        assert given.pop("task") == name.replace("-", "_")
         paths = {flag: place(value) for flag, value in given.items()}
         paths |= {n: origin(source) for n, source in task["inputs"].get("artifacts", {}).items()}
         paths |= {field_of(artifact): "written" for artifact in outputs(spec, name)}

@@ -186,10 +186,10 @@ def test_a_stage_knows_its_run_its_name_and_what_made_its_image(compiled):
         if name == "check-params":
             assert env == {}
             continue
+        assert container["args"][container["args"].index("--task") + 1] == name.replace("-", "_")
         run = env["FOURSTEP_PIPELINE_RUN"]["valueFrom"]["fieldRef"]["fieldPath"]
         assert run == "metadata.labels['pipeline/runid']"
         assert variables(manifest) == {
-            "FOURSTEP_STAGE": name.replace("-", "_"),
             "FOURSTEP_IMAGE": container["image"].partition("@sha256:")[2][:12],
             "FOURSTEP_GIT_COMMIT": "c0ffee",
             "FOURSTEP_KFP_UI": "https://kubeflow.example.com/pipeline",
