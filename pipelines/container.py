@@ -33,10 +33,10 @@ def stage_component(
 ) -> Any:
     """The component for one use of a stage.
 
-    Its command is ``python -m components.<stage> --task NAME --executor_input JSON``, with the flags
-    that are the same in every run. All else is in Kubeflow's JSON (`components.kubeflow`), for each word of
-    the command stands many times in the state of the run. The section of params.yaml is the input
-    ``parameters``.
+    Its command is ``python -m components.<stage> --task NAME --executor_input JSON``, with the
+    flags that are the same in every run. All else is in Kubeflow's JSON (`components.kubeflow`):
+    each word of the command stands many times in the state of the run. The section of params.yaml
+    is the input ``parameters``.
 
     Args:
         name: of the component and its task, such as ``generate_proposals_1``.
