@@ -365,6 +365,7 @@ def test_failed_fetch_leaves_nothing(store, tmp_path):
 
 
 def test_killed_fetch_is_run_again(store, serve, tmp_path):
+    Hanging.hang.clear()
     output = tmp_path / "out/data"
     flags = ["--data", str(output), "--md5", store.version.md5, "--remote"]
     command = [sys.executable, "-m", "components.fetch_data", *flags]
