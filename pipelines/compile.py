@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kfp import compiler
 
 from components.contract import load_stage
@@ -14,6 +15,7 @@ from pipelines.four_step import four_step
 from pipelines.joint import joint
 from pipelines.profile import Profile
 from pipelines.sections import PIPELINES, STAGE_OF, check_section, flatten
+from pipelines.waiting import say_waiting_once
 from pipelines.yaml_file import read_yaml
 
 FUNCTIONS = {"four-step": four_step, "joint": joint}
@@ -51,9 +53,10 @@ def compile_pipeline(
     output.parent.mkdir(parents=True, exist_ok=True)
     function = FUNCTIONS[pipeline](images, profile, commit)
     compiler.Compiler().compile(function, str(output), pipeline_parameters=defaults)
-    # kfp's comments list the inputs' defaults, in another order each time.
-    lines = output.read_text().splitlines(keepends=True)
-    output.write_text("".join(line for line in lines if not line.startswith("#")))
+    spec, *platform = yaml.safe_load_all(output.read_text())
+    say_waiting_once(spec)
+    # Without kfp's comments, which list the inputs' defaults in another order each time.
+    output.write_text(yaml.safe_dump_all([spec, *platform]))
 
 
 def check_settings(sections: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import yaml
 from components.contract import Output, load_stage, roles
 from components.kubeflow import field_of
 from pipelines.sections import stage_of
+from pipelines.waiting import all_before
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +48,7 @@ def details(name):
 
 
 def dvc_graph(document):
-    """Stage: command, section, {flag: where its path comes from}, and what it waits for.
+    """Stage: command, section, {flag: where its path comes from}, and all that ends before it.
 
     Details are left out: Kubeflow has no artifacts of them.
     """
@@ -67,21 +68,30 @@ def dvc_graph(document):
                 own = path.removeprefix("build/.scratch/").removeprefix("joint/")
                 paths[flag] = f"scratch {own}"
             elif path in writer:
-                paths[flag] = "written" if writer[path][0] == name else writer[path]
+                own = writer[path][0] == name
+                assert own or path in listed(stage, "deps"), f"{name} reads {path}"
+                paths[flag] = "written" if own else writer[path]
             else:
                 paths[flag] = ("literal", path)
         assert all(paths.pop(detail) == "written" for detail in details(name))
-        waits = {writer[path][0] for path in listed(stage, "deps") if path in writer}
-        if "build/check_params/sections.txt" in listed(stage, "deps"):
-            waits.add("check_params")
-        graph[name] = (words[:3], section.removeprefix("${").removesuffix("}"), paths, waits)
-    return graph
+        graph[name] = (words[:3], section.removeprefix("${").removesuffix("}"), paths)
+    before = all_before({name: waits(stage, writer) for name, stage in stages.items()})
+    return {name: (*row, before[name]) for name, row in graph.items()}
+
+
+def waits(stage, writer):
+    """The stages whose files a stage depends on."""
+    found = {writer[path][0] for path in listed(stage, "deps") if path in writer}
+    checked = "build/check_params/sections.txt" in listed(stage, "deps")
+    return found | ({"check_params"} if checked else set())
 
 
 def kubeflow_graph(spec):
     """The same of the compiled pipeline, without the tasks that bring and check the data."""
     graph = {}
-    for name, task in spec["root"]["dag"]["tasks"].items():
+    tasks = spec["root"]["dag"]["tasks"]
+    before = all_before({name: task.get("dependentTasks", []) for name, task in tasks.items()})
+    for name, task in tasks.items():
         container = executor(spec, name).get("container")
         if name in BEFORE or not container:
             continue
@@ -92,12 +102,8 @@ def kubeflow_graph(spec):
         paths = {flag: place(value) for flag, value in given.items()}
         paths |= {n: origin(source) for n, source in task["inputs"].get("artifacts", {}).items()}
         paths |= {field_of(artifact): "written" for artifact in outputs(spec, name)}
-        waits = set(task["dependentTasks"])
-        before = waits & {*BEFORE, "importer"}
-        # What brings or checks the data waits for check-params itself.
-        waits = {w.replace("-", "_") for w in waits - before}
-        if name == "validate-data" and before:
-            waits.add("check_params")
+        waits = {w.replace("-", "_") for w in before[name] - {*BEFORE, "importer"}}
+        waits |= {"check_params"} & {w.replace("-", "_") for w in before[name]}
         graph[name.replace("-", "_")] = (container["command"], section, paths, waits)
     return graph
 

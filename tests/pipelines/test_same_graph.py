@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from pipelines.sections import PIPELINES
+from pipelines.waiting import all_before
 from tests.pipelines.graphs import dvc_document, dvc_graph, executor, kubeflow_graph
 
 DVC = dvc_document()
@@ -34,9 +35,19 @@ def test_kubeflow_adds_what_dvc_does_itself(compiled, way, first):
 def test_nothing_starts_before_settings_and_data_are_checked(compiled):
     for way, first in (("dvc", "fetch-data"), ("uri", "check-data"), ("volume", "check-data")):
         tasks = compiled(way).spec["root"]["dag"]["tasks"]
-        assert "check-params" in tasks[first]["dependentTasks"]
-        assert first in tasks["validate-data"]["dependentTasks"]
-        assert "validate-data" in tasks["init-backbone"]["dependentTasks"]
+        before = all_before({n: task.get("dependentTasks", []) for n, task in tasks.items()})
+        assert "check-params" in before[first]
+        assert first in before["validate-data"]
+        assert all("validate-data" in before[n] for n in tasks if n.startswith(("init", "train")))
+
+
+def test_a_task_names_only_what_it_does_not_wait_for_anyhow(compiled):
+    """Kubeflow's page draws a line for each name."""
+    tasks = compiled("volume").spec["root"]["dag"]["tasks"]
+    assert tasks["finetune-detector"]["dependentTasks"] == ["generate-proposals-3"]
+    assert tasks["register-model"]["dependentTasks"] == ["evaluate", "validate-onnx"]
+    named = [other for task in tasks.values() for other in task.get("dependentTasks", [])]
+    assert len(named) == 14
     assert "check_params" in DVC["stages"]["validate_data"]["deps"][0]
 
 
