@@ -36,8 +36,8 @@ VARIABLES = "FOURSTEP_TASK"
 """One variable for all: each costs its length many times in the state of the run."""
 LOCAL_FOLDERS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 """Where the launcher puts the artifacts of each kind of store."""
-STEP = re.compile(r"step_\d_")
-"""How the name of an artifact begins that one of the four steps writes: ``step_1_rpn``."""
+PREFIX = re.compile(r"(step_\d|data|evaluation|onnx)_")
+"""How the name of an artifact begins, after what it is of: ``step_1_rpn``."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class Task:
 
 def field_of(artifact: str) -> str:
     """The stage's output that an artifact is: ``rpn`` for ``step_1_rpn``."""
-    return STEP.sub("", artifact, count=1) if STEP.match(artifact) else artifact
+    prefix = PREFIX.match(artifact)
+    return artifact.removeprefix(prefix[0]) if prefix else artifact
 
 
 def metadata(stage: Any, output: str, run: Run) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def four_step(images: Mapping[str, str], profile: Profile, commit: str = "") -> 
         # What it is worth, and as ONNX, proven equal.
         evaluation = run(
             "evaluate",
+            of="evaluation",
             **source,
             detector=network,
             unshared_rpn=rpn,

@@ -31,7 +31,7 @@ def joint(images: Mapping[str, str], profile: Profile, commit: str = "") -> Any:
         source = run.checked_source()
         backbone = run("init_backbone", step=0, **source).outputs["step_0_backbone"]
         network = run("train_joint", **source, backbone=backbone).outputs["network"]
-        evaluation = run("evaluate", **source, detector=network)
+        evaluation = run("evaluate", of="evaluation", **source, detector=network)
         run.deploy(source, network, evaluation)
 
     return pipeline

@@ -34,7 +34,9 @@ class Tasks:
         self.profile = profile
         self.commit = commit
 
-    def __call__(self, name: str, *, step: int | None = None, **inputs: Any) -> dsl.PipelineTask:
+    def __call__(
+        self, name: str, *, step: int | None = None, of: str = "", **inputs: Any
+    ) -> dsl.PipelineTask:
         """The task for one use of a stage.
 
         Its parameters are the section of its name; fetch_data and check_data have none, and take
@@ -43,9 +45,12 @@ class Tasks:
         Args:
             name: the stage's name, with a number if it is used several times.
             step: of the four steps; the task and its artifacts are named by it.
+            of: what its artifacts are named by if it is not one of the steps; see
+                `components.kubeflow.PREFIX`.
             inputs: outputs of other tasks by input name; a string is a path in the container.
         """
         section, stage = section_of(name), stage_of(name)
+        of = of if step is None else f"step_{step}"
         declaration: Any = load_stage(stage)
         fixed = {k: v for k, v in inputs.items() if isinstance(v, str)}
         wired = {k: v for k, v in inputs.items() if k not in fixed}
@@ -64,12 +69,12 @@ class Tasks:
             image,
             inputs=wired,
             fixed=fixed,
-            prefix="" if step is None else f"step_{step}_",
+            prefix=of and f"{of}_",
             cache_key=keyed,
         )
         task = component(**given, **wired, **{key: self.inputs[key] for key in keyed})
         place(task, name, declaration.resources, self.profile, self.pipeline, self.commit)
-        task.set_display_name(name if step is None else f"Step {step}: {name}")
+        task.set_display_name(name if step is None else f"Step {step}: {section}")
         if self.profile.data.volume and "data" in fixed:
             mount(task, self.profile.data.volume, DATA)
         return task
@@ -80,18 +85,18 @@ class Tasks:
         They check all settings, that the data are data.dvc's, and the data themselves.
         """
         data, checked = self.data(after=self.check_params())
-        index = self("validate_data", data=data).after(checked).outputs["index"]
-        return {"data": data, "index": index}
+        validation = self("validate_data", of="data", data=data).after(checked)
+        return {"data": data, "index": validation.outputs["data_index"]}
 
     def deploy(self, source: Mapping[str, Any], network: Any, evaluation: dsl.PipelineTask) -> None:
         """The tasks that bring an evaluated network to the registry: as ONNX, proven equal."""
-        model = self("export_onnx", detector=network).outputs["model"]
-        validation = self("validate_onnx", **source, detector=network, model=model)
+        model = self("export_onnx", of="onnx", detector=network).outputs["onnx_model"]
+        validation = self("validate_onnx", of="onnx", **source, detector=network, model=model)
         self(
             "register_model",
             model=model,
-            evaluation=evaluation.outputs["metrics"],
-            validation=validation.outputs["metrics"],
+            evaluation=evaluation.outputs["evaluation_metrics"],
+            validation=validation.outputs["onnx_metrics"],
             index=source["index"],
         )
 

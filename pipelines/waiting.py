@@ -1,8 +1,8 @@
 """Which tasks a task of a compiled pipeline waits for.
 
-kfp's compiler names every task that an input comes from. A task that waits for another one waits for
-all before that one, too. So most of those names say nothing new, and Kubeflow's page draws a line for
-each.
+kfp's compiler names every task that an input comes from. A task that waits for another one waits
+for all before that one, too. So most of those names say nothing new, and Kubeflow's page draws a
+line for each.
 """
 
 from collections.abc import Collection, Mapping

@@ -42,8 +42,8 @@ def train_rpn(run, out, iterations=60):
     outputs = ("rpn", "metrics", "curve", "page")
     return [
         *("python", "-m", "components.train_rpn", "--data", "/scenes/data"),
-        *("--index", run["validate-data"].outputs["index"]),
-        *("--backbone", run["init-backbone"].outputs["backbone"]),
+        *("--index", run["validate-data"].outputs["data_index"]),
+        *("--backbone", run["init-backbone"].outputs["step_0_backbone"]),
         *(word for name in outputs for word in (f"--{name}", f"/disk/{out}/{name}")),
         *("--scratch", "/disk/scratch"),
         *("--executor_input", executor_input(f"/disk/{out}", outputs, section)),
