@@ -90,6 +90,14 @@ def secret(documents: list[Any]) -> None:
     container(documents, "train")["env"].append({"name": "KEY_ID", "value": "AKIAIOSFODNN7EXAMPLE"})
 
 
+def equal_container(documents: list[Any]) -> None:
+    """Two components with the same container, of which one has other outputs."""
+    image = container(documents, "prepare")["image"]
+    for executor in ("exec-prepare", "exec-train"):
+        same = {"image": image, "command": ["run"], "args": ["{{$}}"]}
+        documents[SPEC]["deploymentSpec"]["executors"][executor] = {"container": same}
+
+
 BREAK = {
     "schema": lambda d: tasks(d)["train"].update(cachingOption={"enableCache": True}),
     "dangling": lambda d: tasks(d)["train"].update(dependentTasks=["prepare", "download"]),
@@ -100,6 +108,7 @@ BREAK = {
     "retry": lambda d: tasks(d)["train"]["retryPolicy"].update(backoffFactor=2.5),
     "gpu-toleration": lambda d: config(d).pop("tolerations"),
     "mutable-image": lambda d: container(d, "prepare").update(image="python:latest"),
+    "equal-containers": equal_container,
     "secret": secret,
     "size": long_default,
     "cached-exit-handler": lambda d: tasks(d, "root")["tidy-up"].update(

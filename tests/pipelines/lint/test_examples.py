@@ -15,6 +15,7 @@ RULES = {
     "retry": ("error", "comp-exit-handler-1/train", "whole number"),
     "gpu-toleration": ("warning", "comp-exit-handler-1/train", "add_toleration"),
     "mutable-image": ("error", "deploymentSpec.executors.exec-prepare", "python:latest"),
+    "equal-containers": ("error", "comp-train", "equal to that of comp-prepare"),
     "secret": ("error", "executors.exec-train.container.env[1].value", "AWS access key"),
     "size": ("error", "root.inputDefinitions.parameters", "10,000 bytes"),
     "cached-exit-handler": ("warning", "root/tidy-up", "set_caching_options(False)"),
