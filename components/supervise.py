@@ -26,6 +26,8 @@ RETRIES = "FOURSTEP_RETRIES"
 """How often a stage starts its work again: count, seconds before the first time, factor."""
 SUPERVISED = "FOURSTEP_RESTARTS"
 """Set for the child: how often the work was started again before it."""
+GAVE_UP = os.EX_SOFTWARE
+"""The exit status for an error that is not the user's, after the last restart."""
 REASON = "FOURSTEP_RESTART_REASON"
 """Set for a child that was started again: how the one before it died."""
 
@@ -83,7 +85,8 @@ def supervise(
         sleep: waits.
 
     Returns:
-        The exit status for this process: 0, or that of the last child, 128 + n for signal n.
+        The exit status for this process: 0; 128 + n if the last child died of signal n; `GAVE_UP`
+        in place of 1, which is that of a refusal; else the child's.
     """
     reason, restarts = "", 0
     while True:
@@ -94,7 +97,7 @@ def supervise(
         if restarts >= allowed.count:
             say(name, f"{reason}; it is not started again after {restarts} restarts")
             settle(name)
-            return exit_status(status)
+            return GAVE_UP if status == 1 else exit_status(status)
         restarts += 1
         pause = allowed.pause(restarts)
         say(

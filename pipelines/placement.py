@@ -35,7 +35,6 @@ def place(
 
 def place_check(task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile) -> None:
     """Put on a task what even check_params needs: no secrets, no volumes, and no second try."""
-    task.set_display_name(name)
     request(task, name, resources, profile)
     pod(task, profile)
 

@@ -104,7 +104,7 @@ class Tasks:
         """The task that checks all sections, which could have been changed in Kubeflow's pages."""
         sections = {name: self.inputs[name] for name in PIPELINES[self.pipeline]}
         component = check_component("check_params", self.images[CHECK_PARAMS.image], list(sections))
-        task = component(**sections)
+        task = component(**sections).set_display_name("check_params")
         place_check(task, "check_params", CHECK_PARAMS, self.profile)
         return task
 

@@ -1,5 +1,6 @@
 """A stage that supervises its own work: what is started again, what is not, and how it ends."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -60,6 +61,12 @@ def test_it_is_started_again_no_oftener_than_asked(tmp_path, pauses, capsys):
     assert supervise("train_rpn", command, Retries(2, 1, 1), pauses.append) == 128 + signal.SIGSEGV
     assert len(starts(log)) == 3
     assert "it is not started again after 2 restarts" in capsys.readouterr().err
+
+
+def test_an_error_that_stays_ends_otherwise_than_a_refusal(tmp_path, pauses):
+    """Who sends a failed run again tells them apart by the exit status 1 of a refusal."""
+    command, _ = stage(tmp_path, "raise RuntimeError('CUDA error')")
+    assert supervise("train_rpn", command, Retries(1, 1, 1), pauses.append) == os.EX_SOFTWARE
 
 
 def test_input_that_was_refused_is_the_users_to_mend(tmp_path, pauses):
