@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 REFUSAL = "FOURSTEP_REFUSAL"
@@ -38,5 +38,6 @@ def refusals_said(name: str) -> Iterator[None]:
         message = f"{name}: {error}"
         print(message, file=sys.stderr, flush=True)
         if note := os.environ.get(REFUSAL):
-            Path(note).write_text(message)
+            with suppress(OSError):
+                Path(note).write_text(message)
         raise Refused(message) from error

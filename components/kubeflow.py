@@ -20,12 +20,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from components import scratch
 from components.command_line import Parser, arguments
 from components.contract import Input, Output, Scratch, paths, roles, stage_name
 from components.digest import value_digest
 from components.errors import InputError
 from components.metrics import read_metrics
-from components.scratch import is_free
 from components.tracking import Run, data_version
 from components.tracking.record import digests
 
@@ -36,7 +36,7 @@ VARIABLES = "FOURSTEP_TASK"
 """One variable for all: each costs its length many times in the state of the run."""
 LOCAL_FOLDERS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 """Where the launcher puts the artifacts of each kind of store."""
-PREFIX = re.compile(r"(step_\d|data|evaluation|onnx)_")
+PREFIX = re.compile(r"(step_\d|joint|data|evaluation|onnx)_")
 """How the name of an artifact begins, after what it is of: ``step_1_rpn``."""
 
 
@@ -51,13 +51,16 @@ class Task:
 
         The folder is named by the task's image and inputs, so that a retry, and a new run of the
         same, find what an earlier attempt left, and other runs do not. If another run is at work
-        in it, this one gets a folder named by its own id, too.
+        in it, this one gets a folder named by its own id, too. The processes that torchrun starts
+        are told the name: one that looked whether a folder is free would be in the others' way.
         """
+        if name := os.environ.get(scratch.NAME):
+            return replace(stage, **{n: path / name for n, path in paths(stage, Scratch).items()})
         image, inputs = os.environ.get("FOURSTEP_IMAGE", ""), self.executor_input.get("inputs", {})
         key = value_digest([stage_name(stage), image, inputs])[:16]
         run = os.environ.get("FOURSTEP_PIPELINE_RUN", "")
         own = {n: path / key for n, path in paths(stage, Scratch).items()}
-        if run and not all(is_free(folder) for folder in own.values()):
+        if run and not all(scratch.is_free(folder) for folder in own.values()):
             own = {n: path.with_name(f"{key}-{run}") for n, path in own.items()}
         return replace(stage, **own)
 

@@ -73,13 +73,14 @@ def main(name: str, argv: Sequence[str] | None = None) -> None:
         if not this_process().first:  # it helps the first, and leaves no traces
             work_of(name).run(stage, Run())
             return
-        with (
-            track(stage) as run,
-            refusals_said(name),  # before MLflow has the run
-            sole_use(stage),
-            whole_outputs(stage) as aside,
-            refusals_named(),
-        ):
-            work_of(name).run(aside, run)
-        if task:
-            task.report(stage, run)
+        # What only an unfinished stage needs stays until all is told: it may still be killed.
+        with sole_use(stage):
+            with (
+                track(stage) as run,
+                refusals_said(name),  # before MLflow has the run
+                whole_outputs(stage) as aside,
+                refusals_named(),
+            ):
+                work_of(name).run(aside, run)
+            if task:
+                task.report(stage, run)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components import scratch
 from components.contract import stage_name
 from components.errors import InputError
 
@@ -53,6 +54,7 @@ def start_several(stage: Any, arguments: Sequence[str]) -> None:
         return
     if (count := wanted_processes()) > 1:
         check_shares(stage.solver.images_per_batch, count)
+        os.environ[scratch.NAME] = stage.scratch.name
         become_torchrun(stage_name(stage), arguments, count)
 
 

@@ -10,6 +10,9 @@ from components.contract import UNFINISHED, Scratch, paths
 from components.errors import InputError
 from components.outputs import remove
 
+NAME = "FOURSTEP_SCRATCH_NAME"
+"""The name of a Kubeflow task's own folder, for the processes that torchrun starts."""
+
 
 @contextmanager
 def sole_use(stage: Any) -> Iterator[None]:
@@ -28,12 +31,11 @@ def sole_use(stage: Any) -> Iterator[None]:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether nobody holds the folder's lock, as far as locks work there."""
-    if not (folder / locks.NAME).exists():
-        return True
+    """Whether nobody holds the folder's lock; on a volume without locks, nobody is known to."""
     try:
-        with locks.lock(folder / locks.NAME) as ours:
-            return ours is True
+        return not locks.is_locked(folder / locks.NAME)
+    except FileNotFoundError:
+        return True
     except OSError:
         return False
 

@@ -20,6 +20,7 @@ from types import FrameType
 
 from components.errors import REFUSAL, InputError
 from components.termination import SIGNALS
+from components.termination import STATUS as STOPPED
 from components.tracking import settle
 
 RETRIES = "FOURSTEP_RETRIES"
@@ -90,14 +91,17 @@ def supervise(
     """
     reason, restarts = "", 0
     while True:
-        status, stopped, refused = run_once(command, restarts, reason)
-        if status == 0 or stopped or refused:
-            return exit_status(status)
-        reason = how_it_died(status)
+        ended = run_once(command, restarts, reason)
+        if ended.refusal:
+            print(ended.refusal, file=sys.stderr, flush=True)  # as the last line of the log
+        if ended.status == 0 or ended.stopped or ended.refusal:
+            return exit_status(ended.status)
+        reason = how_it_died(ended.status)
         if restarts >= allowed.count:
             say(name, f"{reason}; it is not started again after {restarts} restarts")
-            settle(name)
-            return GAVE_UP if status == 1 else exit_status(status)
+            with suppress(OSError):
+                settle(name)
+            return GAVE_UP if ended.status == 1 else exit_status(ended.status)
         restarts += 1
         pause = allowed.pause(restarts)
         say(
@@ -106,21 +110,46 @@ def supervise(
         sleep(pause)
 
 
-def run_once(command: Sequence[str], restarts: int, reason: str) -> tuple[int, bool, bool]:
-    """Run the child once: its return code, whether we were asked to stop, whether it refused."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the child ended: its return code, whether it was asked to stop, what it refused."""
+
+    status: int
+    stopped: bool
+    refusal: str
+
+
+def run_once(command: Sequence[str], restarts: int, reason: str) -> Ended:
+    """Run the child once, and end what it leaves behind."""
     with tempfile.TemporaryDirectory(prefix="fourstep-") as folder:
         refusal = Path(folder) / "refusal"
         environment = os.environ | {SUPERVISED: str(restarts), REFUSAL: str(refusal)}
         if reason:
             environment[REASON] = reason
         with signals_passed_on() as passed_on:
-            # A group of its own: what it leaves behind is ended with it.
+            # A group of its own: what is sent to the group of this process is passed on, once.
             child = subprocess.Popen(command, env=environment, process_group=0)
             passed_on.to(child.pid)
-            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        return child.wait(), bool(passed_on.numbers), refusal.exists()
+            status = child.wait()
+        end_all_with(f"{REFUSAL}={refusal}")
+        stopped = bool(passed_on.numbers) or status == STOPPED
+        return Ended(status, stopped, refusal.read_text() if refusal.exists() else "")
+
+
+def end_all_with(variable: str) -> None:
+    """Kill all processes that have this variable: a dead stage's would hold its GPU and folders.
+
+    Those of torchrun are in sessions of their own, so that no group has them all.
+    """
+    found = True
+    while found:
+        found = False
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if variable.encode() in environ.read_bytes().split(b"\0"):
+                    os.kill(int(environ.parent.name), signal.SIGKILL)
+                    found = True
+        time.sleep(0.01 * found)
 
 
 class PassedOn:

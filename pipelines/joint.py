@@ -30,7 +30,9 @@ def joint(images: Mapping[str, str], profile: Profile, commit: str = "") -> Any:
         run = Tasks("joint", locals(), images, profile, commit)
         source = run.checked_source()
         backbone = run("init_backbone", step=0, **source).outputs["step_0_backbone"]
-        network = run("train_joint", **source, backbone=backbone).outputs["network"]
+        network = run("train_joint", of="joint", **source, backbone=backbone).outputs[
+            "joint_network"
+        ]
         evaluation = run("evaluate", of="evaluation", **source, detector=network)
         run.deploy(source, network, evaluation)
 

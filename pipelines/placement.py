@@ -27,13 +27,13 @@ def place(
     commit: str,
 ) -> None:
     """Put the profile on the task of the stage `name`, and the commit its image is made of."""
-    place_check(task, name, resources, profile)
+    place_pod(task, name, resources, profile)
     scratch(task, profile)
     tell(task, resources, profile, pipeline, commit)
     retry(task, profile.retries, time_limit(name, resources, profile))
 
 
-def place_check(task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile) -> None:
+def place_pod(task: dsl.PipelineTask, name: str, resources: Resources, profile: Profile) -> None:
     """Put on a task what even check_params needs: no secrets, no volumes, and no second try."""
     request(task, name, resources, profile)
     pod(task, profile)

@@ -8,7 +8,7 @@ from kfp import dsl
 from components.contract import Resources, Scratch, load_stage, roles
 from components.kubeflow import SCRATCH
 from pipelines.container import check_component, stage_component
-from pipelines.placement import DATA, mount, place, place_check, use
+from pipelines.placement import DATA, mount, place, place_pod, use
 from pipelines.profile import Profile
 from pipelines.sections import PIPELINES, section_of, stage_of
 
@@ -105,7 +105,7 @@ class Tasks:
         sections = {name: self.inputs[name] for name in PIPELINES[self.pipeline]}
         component = check_component("check_params", self.images[CHECK_PARAMS.image], list(sections))
         task = component(**sections).set_display_name("check_params")
-        place_check(task, "check_params", CHECK_PARAMS, self.profile)
+        place_pod(task, "check_params", CHECK_PARAMS, self.profile)
         return task
 
     def data(self, *, after: dsl.PipelineTask) -> tuple[Any, dsl.PipelineTask]:

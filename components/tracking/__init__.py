@@ -38,7 +38,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from components.errors import Refused
+from components.errors import REFUSAL, Refused
 from components.redact import redact
 from components.termination import Terminated
 from components.tracking import pipeline_run, spool
@@ -118,7 +118,7 @@ def start_shipper(folder: Path, *, linger: bool) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=os.environ | {"PYTHONPATH": path},
+            env={k: v for k, v in os.environ.items() if k != REFUSAL} | {"PYTHONPATH": path},
         )
 
 

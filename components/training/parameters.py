@@ -47,8 +47,8 @@ class SolverParameters:
     checkpoint_every: int = 500
     """Iterations between two resumable checkpoints in the scratch folder."""
     checkpoint_seconds: float = 120.0
-    """Seconds after which such a checkpoint is due all the same: so much work is lost at most. One
-    that takes long to write comes at most after ten times as long."""
+    """Seconds after which such a checkpoint is due all the same. One that takes long to write waits
+    ten times as long; with several processes it waits for the next line of the curve."""
 
     def __post_init__(self) -> None:
         check_positive(self, "lr", "iterations", "images_per_batch", "log_every")

@@ -55,7 +55,7 @@ PARAMETERS = Limit(
 
 
 def sizes(pipeline: Pipeline) -> Iterator[Finding]:
-    """Sizes over a limit, or over half of it."""
+    """Sizes over a limit, or over the share of it from which on there is a warning (`Limit`)."""
     components, executors = _texts(pipeline.components), _texts(pipeline.executors)
     configs = _texts(pipeline.kubernetes)
     # Argo's workflow holds equal containers once.

@@ -119,14 +119,16 @@ def _is_cached(task: Any, details: list[Any]) -> bool:
     )
 
 
-def _near(one: datetime, other: datetime) -> bool:
+def _near(one: datetime | None, other: datetime | None) -> bool:
+    if one is None or other is None:
+        return False
     return abs((one - other).total_seconds()) <= 1  # they are in whole seconds
 
 
 def _task_of_driver(detail: Any, names: frozenset[str]) -> str | None:
     """The task whose driver this is: a pod that finds the inputs and asks the cache.
 
-    Attempts of a driver, ``NAME-driver(0)``, are no drivers here: another may follow.
+    Attempts of a driver, ``NAME-driver(0)``, do not count as drivers here: another may follow.
     """
     driver = _DRIVER.fullmatch(detail.display_name or "")
     if driver is None or detail.display_name in names:

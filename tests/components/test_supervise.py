@@ -69,7 +69,7 @@ def test_an_error_that_stays_ends_otherwise_than_a_refusal(tmp_path, pauses):
     assert supervise("train_rpn", command, Retries(1, 1, 1), pauses.append) == os.EX_SOFTWARE
 
 
-def test_input_that_was_refused_is_the_users_to_mend(tmp_path, pauses):
+def test_input_that_was_refused_is_the_users_to_mend(tmp_path, pauses, capfd):
     refuse = """
         from components.errors import InputError, refusals_said
         with refusals_said("train_rpn"):
@@ -78,14 +78,15 @@ def test_input_that_was_refused_is_the_users_to_mend(tmp_path, pauses):
     command, log = stage(tmp_path, refuse)
     assert supervise("train_rpn", command, Retries(3, 60, 2), pauses.append) == 1
     assert (len(starts(log)), pauses) == (1, [])
+    assert capfd.readouterr().err.splitlines()[-1] == "train_rpn: --data /data: no such folder"
 
 
 def test_what_the_work_leaves_behind_ends_with_it(tmp_path, pauses):
-    """A process of it that lives on would hold the GPU."""
+    """A process of it that lives on would hold the GPU: torchrun's, in a session of its own."""
     leave = """
         import subprocess
         if starts == 1:
-            child = subprocess.Popen(["sleep", "600"])
+            child = subprocess.Popen(["sleep", "600"], start_new_session=True)
             log.with_name("left").write_text(str(child.pid))
             os.kill(os.getpid(), signal.SIGKILL)
         else:
