@@ -13,6 +13,7 @@ import pytest
 from kfp import dsl
 
 from components import main as stage_main
+from components import scratch
 from components.command_line import parse
 from components.contract import (
     Input,
@@ -27,6 +28,7 @@ from components.contract import (
 from components.digest import path_digest
 from components.errors import InputError
 from components.kubeflow import json_object, metadata, take_variables, unwrap, whole_numbers
+from components.processes import start_several
 from components.scratch import locked, sole_use
 from components.tracking import Run
 from pipelines.sections import STAGES, check_inputs, stage_of
@@ -289,6 +291,38 @@ def test_a_second_run_of_the_same_gets_a_folder_of_its_own(toy, monkeypatch):
         second, _ = toy({})
     again, _ = toy({})
     assert second.scratch.name == f"{first.scratch.name}-run-7"
+    assert again.scratch == first.scratch
+
+
+def test_the_processes_of_torchrun_take_the_folder_that_was_chosen_for_them(toy, monkeypatch):
+    """One that looked whether a folder is free would be in the others' way."""
+    monkeypatch.setenv("FOURSTEP_PIPELINE_RUN", "run-7")
+    first, _ = toy({})
+    monkeypatch.setenv(scratch.NAME, first.scratch.name)
+    monkeypatch.setattr(scratch, "is_free", lambda folder: pytest.fail("it looked"))
+    again, _ = toy({})
+    assert again.scratch == first.scratch
+
+
+def test_torchrun_is_told_the_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("FOURSTEP_PROCESSES", "2")
+    monkeypatch.setenv(scratch.NAME, "")
+    told = []
+    monkeypatch.setattr("os.execv", lambda *command: told.append(os.environ[scratch.NAME]))
+    stage = types.SimpleNamespace(
+        resources=Resources(several=True),
+        solver=types.SimpleNamespace(images_per_batch=4),
+        scratch=tmp_path / "0123",
+    )
+    start_several(stage, [])
+    assert told == ["0123"]
+
+
+def test_on_a_volume_without_locks_a_restart_finds_what_the_first_attempt_left(toy, monkeypatch):
+    monkeypatch.setenv("FOURSTEP_PIPELINE_RUN", "run-7")
+    monkeypatch.setattr("components.locks._try", lambda file, kind: None)
+    first, _ = toy({})
+    again, _ = toy({})
     assert again.scratch == first.scratch
 
 
