@@ -61,9 +61,9 @@ def test_outputs_are_byte_for_byte_those_of_dvc_repro(first_run, dvc_outputs, ca
             dvc = dvc_outputs[task][field_of(name)]
             rows.append((task, name, path_digest(dvc), path_digest(path)))
     with capsys.disabled():
-        print(f"\n{'task':<24}{'output':<20}{'dvc repro':<18}{'Kubeflow':<18}")
+        print(f"\n{'task':<24}{'output':<24}{'dvc repro':<18}{'Kubeflow':<18}")
         for task, name, dvc, kubeflow in rows:
-            print(f"{task:<24}{name:<20}{dvc[:16]:<18}{kubeflow[:16]:<18}")
+            print(f"{task:<24}{name:<24}{dvc[:16]:<18}{kubeflow[:16]:<18}")
     assert [row for row in rows if row[2] != row[3]] == []
     assert set(first_run) - set(dvc_outputs) == {"check-data"}
 
