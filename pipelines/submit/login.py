@@ -13,8 +13,8 @@ from pipelines.submit.connection import Connection
 Kind = Literal["token", "cookie"]
 KINDS: tuple[Kind, ...] = ("token", "cookie")
 _MUST = {
-    "token": "is no bearer token; it must be one line without spaces",
-    "cookie": "is no cookie; it must be one line NAME=VALUE, such as authservice_session=..., "
+    "token": "is not a bearer token; it must be one line without spaces",
+    "cookie": "is not a cookie; it must be one line NAME=VALUE, such as authservice_session=..., "
     "several with '; ' between them",
 }
 
@@ -39,7 +39,7 @@ class Login:
         try:
             text = self.file.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise InputError(f"{self.source}: cannot read the {self.kind} ({reason})") from None
         return self._checked(text)
 

@@ -228,11 +228,11 @@ def test_a_token_and_a_cookie_are_one_too_many(
     ("content", "message"),
     [
         ("", "is empty; put a cookie in it"),
-        ("MTYxc0okie", "is no cookie; it must be one line NAME=VALUE"),
-        ("session=", "is no cookie"),
-        ("a=c0okie; b", "is no cookie"),
-        ("Cookie: a=c0okie", "is no cookie"),
-        ("a=c0okie\nb=c0okie", "is no cookie"),
+        ("MTYxc0okie", "is not a cookie; it must be one line NAME=VALUE"),
+        ("session=", "is not a cookie"),
+        ("a=c0okie; b", "is not a cookie"),
+        ("Cookie: a=c0okie", "is not a cookie"),
+        ("a=c0okie\nb=c0okie", "is not a cookie"),
     ],
 )
 def test_a_cookie_file_that_holds_no_cookie(
