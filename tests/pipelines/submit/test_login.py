@@ -65,8 +65,8 @@ def test_a_token_that_is_replaced_is_read_again(kfp: KfpServer, tmp_path: Path) 
     [
         (None, ["cannot read the token", "No such file"]),
         ("", ["is empty"]),
-        (f"{SECRET}\n{SECRET}", ["no bearer token"]),
-        ("tökén", ["cannot read the token", "no text"]),
+        (f"{SECRET}\n{SECRET}", ["not a bearer token"]),
+        ("tökén", ["cannot read the token", "not text"]),
     ],
 )
 def test_a_token_file_that_holds_no_token(
