@@ -165,7 +165,7 @@ def unwrap(cls: type, flags: Sequence[str]) -> tuple[Task | None, list[str]]:
     temporary folder: the stage's page and MLflow have them.
 
     Raises:
-        InputError: Kubeflow's flag is no JSON object, or the section has an input or output.
+        InputError: Kubeflow's flag is not a JSON object, or the section has an input or output.
     """
     known, rest = kubeflow_flags(flags)
     if known.executor_input is None:

@@ -45,14 +45,15 @@ def run_name(stage: str) -> str:
 
 
 def record_outputs(stage: Any, run: Run) -> dict[str, Any]:
-    """Record metrics, curves and pages of a finished stage; returns what its end event holds."""
-    outputs, kinds = paths(stage, Output), roles(stage)
+    """Record metrics, pages and details of a finished stage; returns what its end event holds."""
+    outputs, declared = paths(stage, Output), roles(stage)
     for name, path in outputs.items():
-        kind = kinds[name].kind  # type: ignore[union-attr]
-        if kind == "Metrics":
+        role = declared[name]
+        assert isinstance(role, Output)
+        if role.kind == "Metrics":
             with suppress(InputError):
                 run.metrics(read_metrics(path))
-        elif kind in ("HTML", "Plot"):
+        elif role.kind in ("HTML", "Plot") or role.detail:
             run.artifact(path, name)
     return {"outputs": digests(outputs), "data_version": data_version(outputs)}
 

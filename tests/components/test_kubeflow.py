@@ -31,6 +31,7 @@ from components.kubeflow import json_object, metadata, take_variables, unwrap, w
 from components.processes import start_several
 from components.scratch import locked, sole_use
 from components.tracking import Run
+from components.tracking.record import record_outputs
 from pipelines.sections import STAGES, check_inputs, stage_of
 from pipelines.sections import flatten as parameters_of
 
@@ -232,6 +233,17 @@ def test_what_it_reports_is_of_its_own_outputs_only(task, tmp_path):
     told = json.loads((tmp_path / "out.json").read_text())["artifacts"]
     assert "executor-logs" in given["outputs"]["artifacts"]
     assert set(told) == set(given["outputs"]["artifacts"]) - {"executor-logs"}
+
+
+def test_mlflow_keeps_the_details_of_which_kubeflow_has_no_artifact(tmp_path):
+    names = ("data", "index", "metrics", "result", "report", "scratch")
+    stage = parse(load_stage("validate_data"), [f"--{n}={tmp_path / n}" for n in names])
+    for path in paths(stage, Output).values():
+        path.write_text("{}")
+    kept = []
+    run = types.SimpleNamespace(metrics=lambda values: None, artifact=lambda p, n: kept.append(n))
+    record_outputs(stage, run)
+    assert kept == ["result", "report"]
 
 
 def test_variables_come_as_lines_of_one(monkeypatch):
